@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
@@ -131,6 +132,7 @@ class Outcome:
             ("dataset", self.dataset[:12]),
             ("since the champion's", changes),
             ("new classes", ", ".join(self.new_classes)),
+            ("on test images", "" if self.scores is None else _in_words(self.scores)),
             ("run", self.run),
         ]
         return [(name, value) for name, value in facts if value]
@@ -153,3 +155,11 @@ class Outcome:
         from onlineml.evaluation.render.html import Table, notebook_cell  # noqa: PLC0415
 
         return notebook_cell(self._head(), reasons=self.reasons, columns=[[Table(("", ""), self._facts())]])
+
+
+def _in_words(scores: BaseScores) -> str:
+    """The most important score with its interval: "accuracy 0.981 (0.964 to 0.991)"."""
+    name = scores.headline[0]
+    low, high = scores.interval(name)
+    bounds = "" if math.isnan(low) else f" ({low:.3f} to {high:.3f})"
+    return f"{name} {scores.score(name):.3f}{bounds}"

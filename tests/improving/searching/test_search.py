@@ -5,24 +5,31 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 
 import onlineml as oml
 from onlineml.errors import ConfigError, DivergedError, StoppedError
 from onlineml.improving.searching import Candidate, attempt
 from tiny_projects import FACTORY, colour_project
 
-SLOW, GOOD = 1e-6, 30.0  # factors of the rate: the head learns nothing, or enough
+SLOW, GOOD = 1e-6, 100.0  # factors of the rate: the head learns nothing, or enough
 CANDIDATES = [Candidate(backbone=FACTORY, size=32, lr_factor=factor) for factor in (SLOW, GOOD, 2 * SLOW)]
 
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Trials of a tenth of a second."""
-    monkeypatch.setattr(attempt, "trial_seconds", lambda *_, **__: 0.1)
+    """Trainings of fifteen epochs, however long they take."""
+    fit = attempt.fit
+
+    def by_epochs(model, images, *, run, budget_s, progress):
+        return fit(model, images, run=run, epochs=15, progress=progress)
+
+    monkeypatch.setattr(attempt, "fit", by_epochs)
+    monkeypatch.setattr(attempt, "trial_seconds", lambda *_, **__: 1.0)
 
 
 @pytest.fixture
-def trained(monkeypatch):
+def trained(quick, monkeypatch):
     """The learning rates that were trained with, in order."""
     rates, fit = [], attempt.fit
 
@@ -42,7 +49,7 @@ def test_the_best_of_three_is_published_and_promoted(tmp_path, decoded_photos, q
     assert found.best == CANDIDATES[1]
     table = found.leaderboard()
     assert table["rounds"].tolist() == [2, 1, 1]
-    assert table["accuracy"][0] == 1.0
+    assert table["accuracy"][0] > 0.9
     assert (table["low"] <= table["accuracy"]).all()
     assert found.outcome.promoted
     assert project.champion().version == found.outcome.challenger
@@ -52,11 +59,11 @@ def test_the_best_of_three_is_published_and_promoted(tmp_path, decoded_photos, q
     assert run.status()["state"] == "finished"
     stored = json.loads((tmp_path / "project" / "runs" / run.id / "search.json").read_text())
     assert [row["run"] for row in stored["leaderboard"]] == table["run"].tolist()
-    assert "lr x 30" in str(found)
-    assert "lr x 30" in found._repr_html_()
+    assert "lr x 100" in str(found)
+    assert "lr x 100" in found._repr_html_()
 
 
-def test_an_interrupted_search_goes_on_where_it_was(tmp_path, decoded_photos, quick, trained, monkeypatch):
+def test_an_interrupted_search_goes_on_where_it_was(tmp_path, decoded_photos, trained, monkeypatch):
     project = colour_project(tmp_path)
     counting = attempt.fit
 
@@ -85,12 +92,12 @@ def test_a_candidate_that_diverges_is_out(tmp_path, decoded_photos, quick, monke
     fit = attempt.fit
 
     def diverging(model, *arguments, **options):
-        if model.lr > 1:
+        if model.lr > 10:
             raise DivergedError("the loss is not finite")
         return fit(model, *arguments, **options)
 
     monkeypatch.setattr(attempt, "fit", diverging)
-    wild = Candidate(backbone=FACTORY, size=32, lr_factor=1e6)
+    wild = Candidate(backbone=FACTORY, size=32, lr_factor=1e7)
     project = colour_project(tmp_path)
 
     found = oml.search(project, budget_s=60, candidates=[wild, CANDIDATES[1]], progress="none")
@@ -101,6 +108,36 @@ def test_a_candidate_that_diverges_is_out(tmp_path, decoded_photos, quick, monke
         oml.search(project, budget_s=60, candidates=[wild], progress="none")
 
 
+def test_what_a_later_round_spoils_is_not_taken(tmp_path, decoded_photos, quick, monkeypatch):
+    fit, project = attempt.fit, colour_project(tmp_path)
+
+    def spoiling(model, *arguments, **options):
+        done = fit(model, *arguments, **options)
+        if len(project.runs.list()) == 4:  # the search, two trials, and this one
+            with torch.no_grad():
+                model.network.head.bias.copy_(torch.tensor([99.0, 0, 0]))
+        return done
+
+    monkeypatch.setattr(attempt, "fit", spoiling)
+
+    found = oml.search(project, budget_s=60, candidates=CANDIDATES[:2], progress="none")
+
+    assert [trial.score for trial in found.trials][-1] == pytest.approx(1 / 3)
+    assert found.leaderboard()["accuracy"][0] == found.trials[1].score > 0.8
+    assert found.outcome.scores.accuracy > 0.8
+    assert f"accuracy {found.outcome.scores.accuracy:.3f} (" in str(found.outcome)
+
+
+def test_no_round_is_begun_without_time_for_longer_trials(tmp_path, decoded_photos, quick, monkeypatch):
+    seconds = iter([2.0, 1.0])
+    monkeypatch.setattr(attempt, "trial_seconds", lambda *_, **__: next(seconds))
+
+    found = oml.search(colour_project(tmp_path), budget_s=60, candidates=CANDIDATES[:2], progress="none")
+
+    assert found.leaderboard()["rounds"].tolist() == [1, 1]
+    assert found.best == CANDIDATES[1]
+
+
 def test_weights_are_averaged(tmp_path, decoded_photos, quick):
     project = colour_project(tmp_path)
     alike = [CANDIDATES[1], Candidate(backbone=FACTORY, size=32, lr_factor=GOOD / 2)]
@@ -109,7 +146,7 @@ def test_weights_are_averaged(tmp_path, decoded_photos, quick):
 
     assert found.averaged[0] == found.winner
     assert set(found.averaged) <= {0, 1}
-    assert found.outcome.scores.accuracy == 1.0
+    assert found.outcome.scores.accuracy > 0.9
 
 
 @pytest.mark.parametrize(

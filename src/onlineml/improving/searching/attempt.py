@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,8 +16,9 @@ from onlineml.improving.improve import challenge
 from onlineml.improving.searching.halving import survivors, trial_seconds, widths
 from onlineml.improving.searching.result import SearchResult
 from onlineml.improving.searching.soup import greedy_soup
-from onlineml.improving.searching.trials import Trial, read_trials, write_trials
+from onlineml.improving.searching.trials import Trial, best_trial, read_trials, write_trials
 from onlineml.inference.evaluate import evaluate
+from onlineml.tasks import task_of
 from onlineml.tasks.loading import load_model
 from onlineml.training.fit import fit
 from onlineml.training.progress import tell
@@ -41,11 +42,7 @@ __all__ = ["Search"]
 
 @dataclass
 class Search:
-    """One call of `onlineml.search`: finished steps are not repeated when it is resumed.
-
-    Attributes:
-        metric: the score that candidates are ranked by, once one was scored.
-    """
+    """One call of `onlineml.search`: finished steps are not repeated when it is resumed."""
 
     project: Project
     data: Manifest
@@ -54,11 +51,11 @@ class Search:
     run: Run
     progress: Progress
     budget_s: float
-    metric: str = field(default="", init=False)
 
     def __post_init__(self) -> None:
         """Read what an interrupted search has done."""
         self.trials = read_trials(self.run)
+        self.metric: str = task_of(self.data).load("scores").headline[0]
 
     def result(self, gate: Gate, *, soup: bool) -> SearchResult:
         """Search, and let the gate decide about the winner."""
@@ -79,18 +76,29 @@ class Search:
         )
 
     def _halve(self) -> Trial:
-        """Go through the rounds; return the last trial of the winner."""
-        counts = widths(len(self.candidates))
+        """Go through the rounds; return the winner's best trial.
+
+        A later round is for longer trials: when that is no longer possible, as on a machine that is busy, it ends.
+        """
+        counts, last_s = widths(len(self.candidates)), 0.0
         entrants = list(range(len(self.candidates)))
         for i in range(len(counts)):
             budget_s = self._round_seconds(i, counts)
+            if budget_s < last_s:
+                self._tell(f"No time is left for round {i + 1}")
+                break
             ended = [self._trial(one, i, budget_s) for one in entrants]
-            n = counts[i + 1] if i + 1 < len(counts) else 1
-            kept = survivors([trial.score for trial in ended], n)
-            if not kept:
+            n, last_s = counts[i + 1] if i + 1 < len(counts) else 1, budget_s
+            entrants = [entrants[j] for j in survivors([self._score(one) for one in entrants], n)]
+            if not entrants:
                 raise ConfigError(f"no candidate could be trained and scored; the first: {ended[0].error}")
-            entrants = [ended[j].candidate for j in kept]
-        return ended[kept[0]]
+        winner = best_trial(self.trials, entrants[0])
+        assert winner is not None  # noqa: S101 - it has a score
+        return winner
+
+    def _score(self, candidate: int) -> float | None:
+        best = best_trial(self.trials, candidate)
+        return None if best is None else best.score
 
     def _round_seconds(self, i: int, counts: Sequence[int]) -> float:
         """Seconds of each trial of a round; those of a round that was begun are known."""
@@ -141,11 +149,11 @@ class Search:
         return ended
 
     def _trained(self, trial: Trial, record: Run) -> VisionModule:
-        """Return the model of a trial, which goes on from the candidate's last one."""
+        """Return the model of a trial, which goes on from the candidate's best one."""
         settings = self.candidates[trial.candidate]
         if record.status().get("state") == "finished":  # by an attempt that was killed while it scored
             return load_model(record.location / "model", backbone=settings.own_backbone)
-        before = self._before(trial)
+        before = best_trial(self.trials, trial.candidate)
         model = settings.new_model(self.data, seed=self.recipe.seed) if before is None else self._continued(before)
         images = settings.batches_for(
             self.data,
@@ -158,10 +166,6 @@ class Search:
         )
         fit(model, images, run=record, budget_s=trial.budget_s, progress=self.progress)
         return model
-
-    def _before(self, trial: Trial) -> Trial | None:
-        found = [t for t in self.trials if (t.candidate, t.round) == (trial.candidate, trial.round - 1)]
-        return found[0] if found else None
 
     def _continued(self, before: Trial) -> VisionModule:
         model: VisionModule = from_champion(
@@ -183,22 +187,19 @@ class Search:
             seed=self.recipe.seed,
             max_bad=self.recipe.bad_share,
         )
-        self.metric = scores.headline[0]
         return scores
 
     def _averaged(self, model: VisionModule, winner: Trial) -> list[int]:
         """Give the winner's model the mean of several; return the candidates whose weights are in it."""
         network = self.candidates[winner.candidate]
-        alike = [
-            t
-            for t in self.trials
-            if t.score is not None
-            and t.size == winner.size
-            and self.candidates[t.candidate].backbone == network.backbone
-            and self.candidates[t.candidate].weights == network.weights
+        best = [best_trial(self.trials, i) for i in range(len(self.candidates))]
+        ranked = [
+            trial
+            for trial in sorted(filter(None, best), key=lambda t: (t is not winner, -(t.score or 0.0)))
+            if trial.size == winner.size
+            and self.candidates[trial.candidate].backbone == network.backbone
+            and self.candidates[trial.candidate].weights == network.weights
         ]
-        last = {t.candidate: t for t in alike}  # the latest of each
-        ranked = sorted(last.values(), key=lambda t: (t.candidate != winner.candidate, -(t.score or 0.0)))
         models = [model, *(self._model_of(t) for t in ranked[1:])]
         chosen, score = greedy_soup(models, lambda one: self._scores(one).score(self.metric))
         self._tell(f"Mean of the weights of {len(chosen)} of {len(models)} models: {self.metric} {score:.3f}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from onlineml.evaluation.render.html import Table, notebook_cell, page
+from onlineml.improving.searching.trials import best_trial
 from onlineml.storage import io
 from onlineml.storage.codec import encode, plain
 
@@ -50,15 +51,23 @@ class SearchResult:
         return self.candidates[self.winner]
 
     def ranked(self) -> list[Trial]:
-        """Return the last trial of each candidate: those of later rounds first, within a round by their score."""
-        last = {trial.candidate: trial for trial in sorted(self.trials, key=lambda trial: trial.round)}
-        return sorted(last.values(), key=lambda t: (-t.round, t.score is None, -(t.score or 0.0), t.candidate))
+        """Return the best trial of each candidate: the winner's, then those of more rounds, then by score."""
+        every = range(len(self.candidates))
+        first = {t.candidate: t for t in reversed(self.trials)}  # of those that failed
+        best = [best_trial(self.trials, i) or first[i] for i in every if i in first]
+        return sorted(
+            best,
+            key=lambda t: (t.candidate != self.winner, -self._rounds(t.candidate), t.score is None, -(t.score or 0.0)),
+        )
+
+    def _rounds(self, candidate: int) -> int:
+        return sum(t.candidate == candidate for t in self.trials)
 
     def leaderboard(self) -> pd.DataFrame:
         """Return a row per candidate, the winner first.
 
-        Its columns are the settings, ``rounds``, ``seconds`` of all its trainings, the score on the validation images
-        with the 95 % interval ``low`` to ``high``, the ``run`` of the last training, and ``error`` if that failed.
+        Its columns are the settings, ``rounds``, ``seconds`` of all its trainings, the best score on the validation
+        images with its 95 % interval ``low`` to ``high``, the ``run`` that ended with it, and ``error`` if it failed.
         """
         import pandas as pd  # noqa: PLC0415
 
@@ -73,7 +82,7 @@ class SearchResult:
             "size": trial.size,
             "lr_factor": settings.lr_factor,
             "augment": settings.augment,
-            "rounds": trial.round + 1,
+            "rounds": self._rounds(trial.candidate),
             "seconds": round(seconds, 1),
             self.metric: trial.score,
             "low": trial.low,

@@ -12,15 +12,17 @@ from onlineml.storage.documents import decoded
 from onlineml.storage.reading import read_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from onlineml.runs.run import Run
 
-__all__ = ["Trial", "read_trials", "write_trials"]
+__all__ = ["Trial", "best_trial", "read_trials", "write_trials"]
 
 _FILE = "trials.json"
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One training of one candidate, from the state in which its last one ended.
+    """One training of one candidate, from where its best one ended.
 
     Attributes:
         candidate: index of its settings.
@@ -49,6 +51,15 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def ended(self) -> bool:
         """True once it was trained and scored, or failed."""
         return self.seconds is not None
+
+
+def best_trial(trials: Sequence[Trial], candidate: int) -> Trial | None:
+    """Return a candidate's trial of the highest score, of equal ones the latest; None if none has a score.
+
+    A longer training may end below a shorter one, by chance or where it learns by heart.
+    """
+    scored = [(t.score, t.round, t) for t in trials if t.candidate == candidate and t.score is not None]
+    return max(scored, key=lambda one: one[:2])[2] if scored else None
 
 
 def read_trials(run: Run) -> list[Trial]:
