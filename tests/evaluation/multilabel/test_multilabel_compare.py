@@ -52,7 +52,7 @@ def test_a_model_differs_from_itself_by_nothing():
     compared = compare(one, one, n_resamples=200)
 
     assert all(change.difference == 0 for change in compared.scores)
-    assert all(change.low < 0 < change.high for change in compared.scores if change.name == "subset_accuracy")
+    assert all(change.low < 0 < change.high for change in compared.scores if change.name in compared.evidence)
     assert all(part.difference == 0 and part.fixed == part.broken == 0 for part in compared.by_class)
     assert compared.changed == ()
     assert compared.fixed_ids == compared.broken_ids == ()
@@ -61,14 +61,21 @@ def test_a_model_differs_from_itself_by_nothing():
 
 def test_images_are_counted_as_by_hand(compared):
     assert (compared.n_items, compared.n_fixed, compared.n_broken, compared.n_right) == (4, 1, 1, 1)
-    assert compared.main == "subset_accuracy"
     assert not compared.of_objects
-    assert compared.difference == 0.0
-    assert compared.score("subset_accuracy").a == 0.5
+    assert compared.score("subset_accuracy").a == compared.score("subset_accuracy").b == 0.5
     assert compared.mistakes_a.tolist() == [0, 1, 0, 1]
     assert compared.mistakes_b.tolist() == [0, 0, 1, 3]
     assert compared.fixed_ids == ("image-1",)
     assert compared.broken_ids == ("image-2", "image-3")  # the fourth was wrong, and has more wrong labels now
+
+
+def test_the_main_score_is_map_as_by_hand(compared):
+    assert compared.main == "map"
+    first = (1 + (1 / 1 + 2 / 4) / 2 + 1 / 4) / 3  # tied images count together: the missed dog is one of four
+    second = ((2 / 3 + 2 / 3) / 2 + (1 / 1 + 2 / 4) / 2 + 1 / 4) / 3
+    assert compared.score("map").a == pytest.approx(first)
+    assert compared.score("map").b == pytest.approx(second)
+    assert compared.difference == pytest.approx(-1 / 9)
 
 
 def test_classes_and_slices_are_counted_as_by_hand(compared):
@@ -81,6 +88,9 @@ def test_classes_and_slices_are_counted_as_by_hand(compared):
     assert compared.class_score == "F1"
     slices = [(p.column, p.value, p.n, p.fixed, p.broken) for p in compared.by_slice]
     assert slices == [("camera", "new", 2, 0, 1), ("camera", "old", 2, 1, 0)]
+    f1 = [(2 * 1 / (2 + 1), 2 * 0 / (2 + 2)), (2 * 2 / (3 + 2), 1.0)]  # labels found, true and given of two images
+    assert [(p.a, p.b) for p in compared.by_slice] == [pytest.approx(pair) for pair in f1]
+    assert compared.slice_score == "F1"
 
 
 def test_what_was_given_to_changed_images_those_first_that_changed_most(compared):
@@ -96,7 +106,7 @@ def test_scores_are_those_of_each_model_alone():
     a, b = two_models()
     compared = compare(a, b, n_resamples=200)
 
-    names = ["subset_accuracy", "map", "micro_f1", "macro_f1", "samples_f1", "hamming_loss", "log_loss"]
+    names = ["map", "micro_f1", "macro_f1", "subset_accuracy", "samples_f1", "hamming_loss", "log_loss"]
     assert [change.name for change in compared.scores] == names
     for change in compared.scores:
         assert change.a == pytest.approx(a.score(change.name), abs=1e-12)
@@ -104,7 +114,7 @@ def test_scores_are_those_of_each_model_alone():
         assert change.difference == pytest.approx(change.b - change.a, abs=1e-12)
         assert change.low <= change.difference <= change.high
         assert (change.low > 0) == (change.name not in {"hamming_loss", "log_loss"})
-    assert set(compared.evidence) == {"subset_accuracy", "map", "micro_f1", "macro_f1"}
+    assert list(compared.evidence) == names[:4]
     assert compared.to_frame().loc["map", "b"] == pytest.approx(b.map)
 
 
@@ -159,6 +169,8 @@ def test_without_probabilities_the_labels_are_compared():
     compared = compare(MultilabelScores.from_json(a.to_json(arrays=False)), b)
 
     assert "map" not in compared.evidence
+    assert compared.main == "micro_f1"
+    assert gate(a, compared.a, n_resamples=100).to_record()["score"] == "micro_f1"
     assert compared.score("micro_f1").b == pytest.approx(b.micro_f1)
     assert compared.to_html()
 
@@ -172,7 +184,7 @@ def test_pages_and_figures(compared):
         assert pixels(compared.figure(name)).size
 
 
-@pytest.mark.parametrize("score", [None, "map", "micro_f1", "macro_f1"])
+@pytest.mark.parametrize("score", [None, "micro_f1", "macro_f1", "subset_accuracy"])
 def test_the_gate_decides_on_a_comparison(score):
     a, b = two_models()
 
@@ -181,7 +193,7 @@ def test_the_gate_decides_on_a_comparison(score):
     assert worse.verdict == "reject"
     assert worse.drops
     assert "became worse" in str(worse)
-    assert worse.to_record()["score"] == (score or "subset_accuracy")
+    assert worse.to_record()["score"] == (score or "map")
     assert worse._repr_html_()
 
 
@@ -191,6 +203,24 @@ def test_a_class_that_is_no_longer_given_blocks():
     b = multilabel_scores(lost, a.truth, a.class_names, groups=a.groups, n_bootstrap=0)
     a = multilabel_scores(a.probabilities, a.truth, a.class_names, groups=a.groups, n_bootstrap=0)
 
-    result = gate(a, b, n_resamples=200, policy=NotWorse(0.5), score="map")
+    result = gate(a, b, n_resamples=200, policy=NotWorse(0.5))
     assert result.verdict == "reject"
     assert [t.part.value for t in result.drops] == ["d"]
+
+
+def test_a_gain_that_leaves_hardly_an_image_all_right_is_promoted():
+    """Of eight labels, the ninth is wrong on every image with both models; the challenger ranks the eight better."""
+    probabilities, truth = answers(n=120, n_classes=8, gain=1.5, seed=3)
+    better = answers(n=120, n_classes=8, gain=2.5, seed=3)[0]
+    truth = np.hstack([truth, np.arange(120)[:, None] % 2 == 0])
+    a, b = (
+        multilabel_scores(np.hstack([p, 1.0 - truth[:, 8:]]), truth, list("abcdefghi"), n_bootstrap=0)
+        for p in (probabilities, better)
+    )
+    assert a.subset_accuracy == b.subset_accuracy == 0
+
+    promoted = gate(a, b, n_resamples=200)
+
+    assert promoted.promoted
+    assert promoted.reasons[0].startswith("mean average precision ")
+    assert gate(a, b, n_resamples=200, score="subset_accuracy").verdict == "inconclusive"

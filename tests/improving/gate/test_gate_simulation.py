@@ -12,6 +12,7 @@ import pytest
 
 from detection_draws import rates as detection_rates
 from gate_draws import rate_of_groups, rate_of_single, single
+from multilabel_draws import rates as multilabel_rates
 from onlineml.evaluation.comparison.counts import PairedCounts
 from onlineml.improving.gate.policy import Better, NotWorse
 
@@ -115,3 +116,14 @@ def test_equal_detectors_keep_the_rate_by_average_precision_too(n_groups, frames
 
 def test_a_better_detector_is_promoted():
     assert (detection_rates(Better(), n_groups=60, gain=0.5, n_draws=40) > 0.8).all()
+
+
+def test_equal_multilabel_classifiers_keep_the_rate_by_map_and_by_micro_f1():
+    n_draws = 100
+    rates = multilabel_rates(Better(), n_groups=20, frames=5, n_draws=n_draws, seed=6)
+
+    assert (rates <= with_chance(ALLOWED, n_draws)).all()
+
+
+def test_a_better_multilabel_classifier_is_promoted():
+    assert (multilabel_rates(Better(), n_groups=60, gain=1.0, n_draws=30, seed=7) > 0.8).all()

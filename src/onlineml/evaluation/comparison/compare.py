@@ -15,7 +15,8 @@ def compare(a: BaseScores, b: BaseScores, *, n_resamples: int = 1000, seed: int 
     The intervals are of the *difference*, paired, and over groups: both models see the same images, so that the images'
     difficulty cancels out. The interval of the accuracy is computed from random halves of the groups and keeps its
     nominal rate if few images change (see `onlineml.evaluation.comparison.result` and the guide on improving); so do
-    those of average precision, for which detections are matched once. Other scores have percentile bootstrap intervals.
+    those of average precision, of detections and of labels. Other scores of a classifier have percentile bootstrap
+    intervals.
 
     Args:
         a: result of `onlineml.evaluate` for the first model: the current champion.

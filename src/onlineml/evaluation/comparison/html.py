@@ -103,8 +103,7 @@ def _images(comparison: Comparison, change: str, title: str) -> Section:
         uris = sources(ids, thumbnails, side=320, max_bytes=40_000, total=_THUMBNAIL_BYTES / 2)
     else:
         uris = sources(ids, thumbnails, total=_THUMBNAIL_BYTES)
-    order = "those that changed most first" if large else "the surest first"
-    note = f"{say.count(len(images), 'image')}; {order}." if images else "None."
+    note = f"{say.count(len(images), 'image')}; {comparison.order}." if images else "None."
     cells = [_cell(image, uri) for image, uri in zip(images, uris, strict=False)]
     return Section(title, note, cells=cells, large=large)
 
@@ -143,7 +142,7 @@ def _parts(parts: Sequence[PartChange], title: str, comparison: Comparison) -> l
         for part in words.most_changed(parts)
     ]
     what = "objects" if comparison.of_objects else "images"
-    score = comparison.class_score if of_class or comparison.of_objects else "accuracy"
+    score = comparison.class_score if of_class else comparison.slice_score
     left = ("class",) if of_class else ("column", "value")
     header = (*left, what, "fixed", "broken", "unchanged", score, "", "change", "95 % interval")
     note = "Largest drop first. Red: surely worse. Thin line: no difference."
@@ -169,7 +168,7 @@ def _numbers(comparison: Comparison) -> Section:
     ]
     how = (
         f"{words.flips_sentence(comparison)}. Intervals are of the difference, both models on the same resamples of "
-        "the groups: random halves for the accuracy and for average precision, bootstrap percentiles for other scores. "
+        "the groups: random halves, but for a classifier's scores other than accuracy, bootstrap percentiles. "
         "A dash is a number that is not defined."
     )
     listing = Table(("score", "first", "second", "change", "95 % interval"), rows)

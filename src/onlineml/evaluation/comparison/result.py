@@ -63,7 +63,7 @@ class PartChange:
         n_groups: number of groups that contain them.
         fixed: number of those that only the second model gets right (finds).
         broken: number of those that only the first model gets right.
-        a: score of the first model: the fraction right (of a class: `Comparison.class_score`); of a detector, AP.
+        a: score of the first model: `Comparison.class_score`, or `Comparison.slice_score`.
         b: score of the second model.
         difference: second minus first.
         low: lower end of its 95 % interval; nan if undefined.
@@ -161,8 +161,11 @@ class Comparison:
         n_broken: number of items that only the first model gets right.
         n_right: number of items that both get right.
         mcnemar: McNemar's test on the items.
-        main: name of the main score of the comparison: ``"accuracy"``, ``"map_50_95"``, ``"subset_accuracy"``.
-        item: kind of the items, ``"image"`` or ``"object"``; class_score: display name of the score in `by_class`.
+        main: name of the main score of the comparison: ``"accuracy"``, ``"map"`` of several labels (without
+            probabilities, ``"micro_f1"``), ``"map_50_95"`` of boxes.
+        item: kind of the items, ``"image"`` or ``"object"``.
+        class_score: display name of the score in `by_class`; slice_score: in `by_slice`.
+        order: how `changed` is sorted, in words.
         scores: scores of both, with 95 % intervals of the differences, over groups.
         evidence: data that bound the difference, by name of the scores that a gate may use.
         by_class: changes in each class.
@@ -194,6 +197,8 @@ class Comparison:
     thumbnails: Mapping[str, bytes] = field(default_factory=dict)
     item: str = "image"
     class_score: str = "recall"
+    slice_score: str = "accuracy"
+    order: str = "the surest first"
 
     @property
     def n_images(self) -> int:

@@ -79,6 +79,8 @@ def compare_detectors(a: DetectionScores, b: DetectionScores, *, n_resamples: in
         changed=_changed(both),
         item="object",
         class_score="AP 50\u201395",
+        slice_score="AP 50\u201395",
+        order="those that changed most first",
     )
 
 

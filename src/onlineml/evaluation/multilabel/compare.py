@@ -11,7 +11,7 @@ from onlineml.arguments.counted import count
 from onlineml.data.manifest.examples import examples
 from onlineml.evaluation.comparison.counts import half_weights, paired_counts
 from onlineml.evaluation.comparison.pairing import align, shared_cuts
-from onlineml.evaluation.comparison.parts import new_classes, part_change, score_change, shared_fields, slice_changes
+from onlineml.evaluation.comparison.parts import new_classes, part_change, score_change, shared_fields
 from onlineml.evaluation.comparison.result import ChangedImage, Comparison, PartChange
 from onlineml.evaluation.comparison.samples import PairedSamples
 from onlineml.evaluation.multilabel.bootstrap import rankings_within_reach
@@ -19,6 +19,8 @@ from onlineml.evaluation.multilabel.evidence import Answers, Evidence
 from onlineml.evaluation.multilabel.text import label_list
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from onlineml.evaluation.comparison.counts import PairedCounts
     from onlineml.evaluation.comparison.pairing import Pairing
     from onlineml.evaluation.multilabel.result import MultilabelScores
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["compare_multilabel"]
 
-MAIN = "subset_accuracy"
-_DECIDING = ("map", "micro_f1", "macro_f1")  # further scores that a gate may use; higher is better for each
+_SUBSET = "subset_accuracy"
+_DECIDING = ("map", "micro_f1", "macro_f1", _SUBSET)  # that a gate may use, the main one first; higher is better
 _REPORTED = (*_DECIDING, "samples_f1", "hamming_loss", "log_loss")
 
 
@@ -43,54 +45,74 @@ class _Halves(NamedTuple):
     """Scores of both models on random halves of the groups.
 
     Attributes:
-        whole: scores of the first and the second model on all images, (1,) by name, and (1, K) F1 under ``f1``.
-        drawn: (B,) differences on the halves by name, and (B, K) of F1.
+        whole: scores of the first and the second model on all images, (1,) by name, (1, K) F1 of the classes under
+            ``f1``, and (1, S) F1 of the slices of each column under its name with a slash before it.
+        drawn: differences on the halves, the same with B rows.
+        cuts: (N,) int64 codes of the slices and the text of each, by column.
     """
 
     whole: tuple[dict[str, Floats], dict[str, Floats]]
     drawn: dict[str, Floats]
+    cuts: Mapping[str, tuple[Ints, list[str]]]
+
+    def values(self, name: str, place: int | None = None) -> tuple[float, float]:
+        """Return a score of both models on all images; of a class or slice, that at its place."""
+        a, b = (float(one[name][0] if place is None else one[name][0, place]) for one in self.whole)
+        return a, b
+
+    def evidence(self, name: str, n_groups: int, place: int | None = None) -> PairedSamples:
+        """Return the samples that bound the difference of the same."""
+        was, now = self.values(name, place)
+        drawn = self.drawn[name]
+        return PairedSamples(now - was, drawn if place is None else drawn[:, place], n_groups)
 
 
 def compare_multilabel(a: MultilabelScores, b: MultilabelScores, *, n_resamples: int, seed: int) -> Comparison:
     """Compare two multi-label classifiers image by image; see `onlineml.compare`.
 
-    An item is an image, and it is right if all its labels are (`subset_accuracy`, the main score). That is the paired
-    score because it is binary per image, for which the intervals, McNemar's test and the counts of fixed and broken
-    images keep their nominal rates. The Hamming accuracy consists mostly of labels that are correctly not predicted, so
-    that a margin of one point would allow a model to drop every label of a rare class. If hardly any image is
-    completely right, as with many classes, ``map``, ``micro_f1`` or ``macro_f1`` are more informative; a gate may use
-    each of them.
+    The main score is ``map``, mean average precision, as for a detector: it is independent of the thresholds and counts
+    every class alike, and training chooses the best epoch by it. Results without probabilities have none; then it is
+    ``micro_f1``. A gate may also use ``macro_f1`` and ``subset_accuracy``.
 
-    Intervals are of the difference, with both models on the same random halves of the groups. A class is compared by
-    its F1 at the thresholds, a slice by its subset accuracy.
+    Of two simulated models that are equally good, mAP promoted one on 1 to 2 % of the test sets, micro F1 on 3 to 4 %.
+    With 20 classes, of which an image shows one, and a second model that separates them by a fifth more, 200 images
+    were enough on 97 % and 98 % of the test sets, by subset accuracy on 65 %: it barely changes where hardly any image
+    is completely right. The Hamming accuracy consists mostly of labels that are correctly not predicted, so that a
+    margin of one point would allow a model to drop every label of a rare class.
+
+    An item, which is fixed or broken, is an image; it is right if all its labels are. Intervals are of the difference,
+    with both models on the same random halves of the groups. Classes and slices are compared by their F1 at the
+    thresholds.
     """
     paired = align(a, b, shows_new=_shows_new, truth_problems=_truth_problems)
     both = _Both(_answers(a, paired.a_rows, np.arange(paired.n_shared), paired),
                  _answers(b, paired.b_rows, _columns_of_b(paired), paired), paired)  # fmt: skip
-    halves = _drawn(both, n_resamples=n_resamples, seed=seed)
+    halves = _drawn(both, shared_cuts(a, b, paired), n_resamples=n_resamples, seed=seed)
     return _comparison(a, b, both, halves, seed=seed)
 
 
 def _comparison(a: MultilabelScores, b: MultilabelScores, both: _Both, halves: _Halves, *, seed: int) -> Comparison:
     first, second, paired = both
-    counts = dataclasses.replace(paired_counts(first.right, second.right, paired.codes), seed=seed)
-    whole_a, whole_b = (
-        {name: float(values[0]) for name, values in one.items() if name != "f1"} for one in halves.whole
-    )
-    samples = {name: _samples(halves, name, paired) for name in _REPORTED if name in halves.drawn}
-    evidence: dict[str, PairedCounts | PairedSamples] = {MAIN: counts, **samples}
+    evidence: dict[str, PairedCounts | PairedSamples] = {
+        name: halves.evidence(name, paired.n_groups) for name in _REPORTED if name in halves.drawn
+    }
+    counts = paired_counts(first.right, second.right, paired.codes)
+    evidence[_SUBSET] = dataclasses.replace(counts, seed=seed)
+    deciding = [name for name in _DECIDING if name in evidence]
     return Comparison(
         **shared_fields(a, b, paired, first.right, second.right),
         new_classes=new_classes(b, paired, score="recall"),
         mistakes_a=first.wrong,
         mistakes_b=second.wrong,
-        main=MAIN,
-        scores=tuple(score_change(name, whole_a[name], whole_b[name], one) for name, one in evidence.items()),
-        evidence={name: evidence[name] for name in (MAIN, *_DECIDING) if name in evidence},
+        main=deciding[0],
+        scores=tuple(score_change(name, *halves.values(name), one) for name, one in evidence.items()),
+        evidence={name: evidence[name] for name in deciding},
         by_class=_by_class(both, halves),
-        by_slice=slice_changes(first.right, second.right, paired.codes, shared_cuts(a, b, paired)),
+        by_slice=_by_slice(both, halves),
         changed=_changed(both),
         class_score="F1",
+        slice_score="F1",
+        order="those that changed most first",
     )
 
 
@@ -121,8 +143,8 @@ def _answers(scores: MultilabelScores, rows: Ints, columns: Ints, paired: Pairin
     return Answers(scores.truth[at], scores.predictions[at], given, paired.codes, paired.n_groups)
 
 
-def _drawn(both: _Both, *, n_resamples: int, seed: int) -> _Halves:
-    models = [Evidence.of(one, pooled=False) for one in (both.first, both.second)]
+def _drawn(both: _Both, cuts: Mapping[str, tuple[Ints, list[str]]], *, n_resamples: int, seed: int) -> _Halves:
+    models = [Evidence.of(one, cuts, pooled=False) for one in (both.first, both.second)]
     n_groups = both.paired.n_groups
     whole = [_flat(model, np.ones((n_groups, 1))) for model in models]
     drawn: dict[str, list[Floats]] = {name: [whole[1][name][:0]] for name in whole[0] if name in whole[1]}
@@ -135,30 +157,37 @@ def _drawn(both: _Both, *, n_resamples: int, seed: int) -> _Halves:
         of_a, of_b = (_flat(model, np.ascontiguousarray(halves.T)) for model in models)
         for name, chunks in drawn.items():
             chunks.append(of_b[name] - of_a[name])
-    return _Halves((whole[0], whole[1]), {name: np.concatenate(chunks) for name, chunks in drawn.items()})
+    return _Halves((whole[0], whole[1]), {name: np.concatenate(chunks) for name, chunks in drawn.items()}, cuts)
 
 
 def _flat(model: Evidence, weights: Floats) -> dict[str, Floats]:
     weighted = model.under(weights)
-    return {**weighted.scores, "f1": weighted.per_class["f1"]}
-
-
-def _samples(halves: _Halves, name: str, paired: Pairing) -> PairedSamples:
-    was, now = (float(one[name][0]) for one in halves.whole)
-    return PairedSamples(now - was, halves.drawn[name], paired.n_groups)
+    slices = {f"/{column}": values for column, values in weighted.slices.items()}
+    return {**weighted.scores, "f1": weighted.per_class["f1"], **slices}
 
 
 def _by_class(both: _Both, halves: _Halves) -> tuple[PartChange, ...]:
     """Return the F1 of each class; fixed and broken are its images that only one model finds."""
     first, second, paired = both
-    f1_a, f1_b = (one["f1"][0] for one in halves.whole)
     changes = []
     for place, name in enumerate(paired.shared_names):
         rows = np.flatnonzero(first.truth[:, place])
         counts = paired_counts(first.predictions[rows, place], second.predictions[rows, place], paired.codes[rows])
-        a, b = float(f1_a[place]), float(f1_b[place])
-        evidence = PairedSamples(b - a, halves.drawn["f1"][:, place], counts.n_groups)
-        changes.append(part_change("class", name, counts, evidence, (a, b)))
+        evidence = halves.evidence("f1", counts.n_groups, place)
+        changes.append(part_change("class", name, counts, evidence, halves.values("f1", place)))
+    return tuple(changes)
+
+
+def _by_slice(both: _Both, halves: _Halves) -> tuple[PartChange, ...]:
+    """Return the F1 of all labels of each slice; fixed and broken are its images that only one model gets all right."""
+    first, second, paired = both
+    changes = []
+    for column, (codes, values) in halves.cuts.items():
+        for place, value in enumerate(values):
+            rows = np.flatnonzero(codes == place)
+            counts = paired_counts(first.right[rows], second.right[rows], paired.codes[rows])
+            evidence = halves.evidence(f"/{column}", counts.n_groups, place)
+            changes.append(part_change(column, value, counts, evidence, halves.values(f"/{column}", place)))
     return tuple(changes)
 
 
