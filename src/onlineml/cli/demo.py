@@ -31,6 +31,7 @@ _MISTAKEN = {"lemon": "banana", "mushroom": "leaf"}  # what somebody took them f
 _SHARE = 0.9  # of their objects
 _TEST, _VAL = 0.4, 0.1  # shares of the photos
 _TITLES = {"accuracy": "Accuracy", "macro_f1": "Macro F1", "map_50_95": "mAP 50-95", "map_50": "mAP 50"}
+_TITLES |= {"map": "mAP", "micro_f1": "Micro F1"}
 
 
 class _Settings(NamedTuple):
@@ -41,7 +42,7 @@ class _Settings(NamedTuple):
 
 
 _OF_LABELS, _OF_BOXES = _Settings(64, 25.0), _Settings(128, 60.0)
-TASKS = ("classification", "detection")
+TASKS = ("classification", "multilabel", "detection")
 
 
 def run_demo(
@@ -58,7 +59,7 @@ def run_demo(
     Args:
         folder: a local folder, for ``photos/``, ``project/`` and the executed ``notebooks/``. A second run adds a
             second version to the same project.
-        task: ``"classification"`` or ``"detection"``.
+        task: ``"classification"``, ``"multilabel"`` or ``"detection"``.
         n_photos: number of sample photos.
         budget_s: seconds of each of two trainings; None is 25, for detection 60.
         size: input side length in pixels; None is 64, for detection 128.
@@ -72,7 +73,7 @@ def run_demo(
         MissingDependencyError: papermill or ipykernel is not installed.
     """
     require_papermill()
-    usual = _OF_BOXES if kind_of(task).one_by_one else _OF_LABELS
+    usual = _OF_LABELS if kind_of(task).label_alone else _OF_BOXES
     budget_s = usual.budget_s if budget_s is None else budget_s
     home = Path(folder).resolve()
     photos = home / "photos"
@@ -131,6 +132,8 @@ def _value(row: Mapping[str, Any], rename: Callable[[str], str]) -> Any:
     """Return the annotation of an image with its class names passed through a function."""
     if "boxes_xyxy" in row:
         return row["boxes_xyxy"], [rename(name) for name in row["labels"] or ()]
+    if "labels" in row:
+        return list(dict.fromkeys(rename(name) for name in row["labels"] or ()))
     return rename(row["label"])
 
 

@@ -251,6 +251,11 @@ def test_numbers_beyond_the_range_of_floats_are_named(fault):
         coco_scores(document(), [found[0] | fault])
 
 
+def test_boxes_whose_areas_no_float_can_hold_are_named():
+    with pytest.raises(DataError, match=r"detections: 1 with a bbox beyond 1e\+100 pixels: detections\[0\]"):
+        coco_scores(document(), results((0, 0, 0.5, 0, 0, 1e200, 1e200)))
+
+
 def test_faults_in_files_are_named_as_those_in_dicts(tmp_path):
     found = results((0, 0, 0.5, 0, 0, 5, 5), (0, 0, NAN, 0, 0, 5, 5), (4, 0, 0.5, 0, 0, 5, 5))
     (tmp_path / "found.json").write_text(json.dumps(found), encoding="utf-8")  # NaN, as Python writes it

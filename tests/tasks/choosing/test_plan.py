@@ -9,6 +9,7 @@ import pytest
 
 import onlineml as oml
 from onlineml.errors import ConfigError
+from onlineml.tasks import task_of
 from onlineml.tasks.choosing import costs, plan
 from onlineml.tasks.choosing.costs import affordable_batch, epochs_within, forward_seconds
 from onlineml.tasks.choosing.photos import photo_facts
@@ -77,6 +78,14 @@ def test_a_pretrained_classifier_sees_what_the_photos_have(
     data = labelled(1000, width=short and 2 * short, height=short)
     batches = oml.datamodule_for(data, model=pretrained_model(), quality=quality)
     assert batches.size_hw == (expected, expected)
+
+
+def test_a_pretrained_classifier_of_several_labels_sees_as_much(machine: dict[str, Any]):
+    one = labelled(1000)
+    table = one.table.append_column("labels", pa.array([[label] for label in one.column("label")]))
+    several = oml.Manifest(table.drop_columns("label"), class_names=("a", "b"), task="multilabel")
+
+    assert plan.plan_for(several, task_of(several.task), model=pretrained_model()).size == 160
 
 
 def test_random_weights_keep_the_size_that_a_cpu_trains_in_minutes(machine: dict[str, Any]):

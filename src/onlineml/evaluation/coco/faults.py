@@ -9,7 +9,9 @@ from typing import Any, TypeAlias
 
 from onlineml.evaluation.coco.json import rows_of
 
-__all__ = ["coco_faults"]
+__all__ = ["LARGEST", "coco_faults"]
+
+LARGEST = 1e100  # of a coordinate or size in pixels, so that areas are finite
 
 Fault: TypeAlias = tuple[str, str]  # description of the problem, and the value of the row that has it
 
@@ -124,6 +126,8 @@ def _box_faults(row: Mapping[str, Any]) -> Iterator[Fault]:
         yield "with a bbox that is not four numbers, [x, y, width, height]", shown
     elif not all(map(_is_finite, values)):
         yield "with a bbox that is not finite", shown
+    elif max(map(abs, values)) > LARGEST:
+        yield f"with a bbox beyond {LARGEST:.0e} pixels", shown
     elif min(values[2:]) < 0:
         yield "with a negative width or height; a bbox is [x, y, width, height], not two corners", shown
 

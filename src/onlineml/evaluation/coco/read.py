@@ -12,7 +12,7 @@ import numpy as np
 
 from onlineml.errors import DataError
 from onlineml.evaluation.coco.arrays import CocoArrays
-from onlineml.evaluation.coco.faults import coco_faults
+from onlineml.evaluation.coco.faults import LARGEST, coco_faults
 from onlineml.evaluation.coco.json import RESULTS, TRUTH, load_document, rows_of
 
 if TYPE_CHECKING:
@@ -108,6 +108,8 @@ def _boxes(rows: Sequence[Any]) -> Floats:
         raise ValueError("bbox")
     xywh = _numbers(chain.from_iterable(boxes)).reshape(-1, 4)
     _not_negative(xywh[:, 2:])
+    if np.abs(xywh).max(initial=0) > LARGEST:
+        raise ValueError("bbox")
     return xywh
 
 

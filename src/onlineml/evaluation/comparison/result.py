@@ -167,7 +167,8 @@ class Comparison:
         class_score: display name of the score in `by_class`; slice_score: in `by_slice`.
         order: how `changed` is sorted, in words.
         scores: scores of both, with 95 % intervals of the differences, over groups.
-        evidence: data that bound the difference, by name of the scores that a gate may use.
+        evidence: data that bound the difference, by name of the scores that a gate may use: ``"accuracy"``; of several
+            labels also ``"micro_f1"``, ``"macro_f1"``, ``"subset_accuracy"``; of boxes also ``"map_50"``, ``"map_75"``.
         by_class: changes in each class.
         by_slice: changes for each value of each column.
         changed: the fixed and broken images, the worst first.

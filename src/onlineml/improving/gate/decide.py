@@ -70,9 +70,7 @@ def gate(
             those among the test images block.
         blocks: further reasons against promotion, in sentences.
         look: of a test set's life, which spends its share of the policy's error rate. None: the only one.
-        score: ``"accuracy"``; of several labels ``"map"`` (the default; without probabilities ``"micro_f1"``),
-            ``"micro_f1"``, ``"macro_f1"`` or ``"subset_accuracy"``; of detectors ``"map_50_95"`` (the default),
-            ``"map_50"`` or ``"map_75"``.
+        score: one of `onlineml.evaluation.Comparison.evidence`; None: the first, `Comparison.main`.
         min_support: minimum number of images (for a detector, objects) of a class or slice to test it for a drop. The
             tests have a family-wise error rate of 5 % (Holm 1979).
         n_resamples: see `onlineml.compare`.

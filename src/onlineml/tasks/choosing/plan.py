@@ -81,7 +81,7 @@ def plan_for(
     if size is not None and batch_size is not None:
         return Plan(size, batch_size)
     facts = photo_facts(data)
-    detects = bool(task.kind.one_by_one)
+    detects = not task.kind.label_alone
     pretrained = _starts_pretrained(size) if model is None else model.pretrained
     forward_s = math.nan
     if budget_s is not None and model is not None and not on_gpu():
