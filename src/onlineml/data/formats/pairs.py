@@ -17,6 +17,8 @@ from onlineml.data.manifest.splits import normalised_split
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    _Keys = tuple[Callable[[str], str | None], Callable[[str], str]]  # of a file, and of an image
+
 __all__ = [
     "KINDS",
     "Pairs",
@@ -102,7 +104,7 @@ def folder_of(path: str) -> str:
 
 def stem(path: str) -> str:
     """Return the last part of a path without its extension; of ``a.jpg.txt``, ``a``."""
-    name = path.rpartition("/")[2]
+    name = path[path.rfind("/") + 1 :]
     first = name.rpartition(".")[0] or name
     return first.rpartition(".")[0] if "." in first and is_image_name(first) else first
 
@@ -183,17 +185,17 @@ class _Pairing:
         left_images, left = list(images), list(files)
         for rule, key in ((_BY_FOLDER, self._by_folder), (_BY_CASE, self._by_case), (_BY_STEM, _loose_stem)):
             if left:
-                left, left_images = self._match(rule, left, left_images, key, key)
+                left, left_images = self._match(rule, left, left_images, (key, key))
         for number in range(max((len(said(file)) for file in left), default=0)):
             named = partial(self._by_content, number=number)
-            left, left_images = self._match(_BY_CONTENT, left, left_images, named, _loose_stem)
+            left, left_images = self._match(_BY_CONTENT, left, left_images, (named, _loose_stem))
         self.pairs.alone = left
 
     def _by_folder(self, path: str) -> str:
         folder, _, name = path.rpartition("/")
-        if folder not in self._keys:
-            self._keys[folder] = without_kind(folder)
-        return f"{self._keys[folder]}/{stem(name)}"
+        if (key := self._keys.get(folder)) is None:
+            key = self._keys[folder] = without_kind(folder)
+        return f"{key}/{stem(name)}"
 
     def _by_case(self, path: str) -> str:
         return f"{folder_of(self._by_folder(path))}/{_loose_stem(path)}"
@@ -202,20 +204,26 @@ class _Pairing:
         names = self._said(path)[number : number + 1]
         return next((_loose(stem(n) if is_image_name(n) or n.lower().endswith(".xml") else n) for n in names), None)
 
-    def _match(
-        self,
-        rule: str,
-        files: list[str],
-        images: list[str],
-        key_of_file: Callable[[str], str | None],
-        key_of_image: Callable[[str], str],
-    ) -> tuple[list[str], list[str]]:
+    def _match(self, rule: str, files: list[str], images: list[str], keys: _Keys) -> tuple[list[str], list[str]]:
         """Take the pairs with equal keys; return the other files and images."""
-        by_key = _Groups((key_of_image(image), image) for image in images)
+        image_of_key = dict(zip(map(keys[1], images), images, strict=True))
+        file_of_key = dict(zip(map(keys[0], files), files, strict=True))
+        every = len(image_of_key) == len(images) and len(file_of_key) == len(files)
+        if every and rule in {_BY_FOLDER, _BY_CASE} and file_of_key.keys() <= image_of_key.keys():  # most datasets
+            self.pairs.image_of |= {file: image_of_key.pop(key or "") for key, file in file_of_key.items()}
+            self.pairs.rules[rule] += len(files)
+            return [], [*image_of_key.values()]
+        return self._match_several(rule, files, images, keys)
+
+    def _match_several(
+        self, rule: str, files: list[str], images: list[str], keys: _Keys
+    ) -> tuple[list[str], list[str]]:
+        """Do the same where a key may have several files or images."""
+        by_key = _Groups((keys[1](image), image) for image in images)
         claims = _Groups()
         left, settled = [], set()
         for file in files:
-            fitting = by_key.of(key_of_file(file) or "")
+            fitting = by_key.of(keys[0](file) or "")
             if fitting and rule in {_BY_STEM, _BY_CONTENT}:
                 fitting = [image for image in fitting if _same_split(file, image)]
             if len(fitting) > 1:

@@ -69,18 +69,22 @@ class Listing:
     files: tuple[FileInfo, ...]
     n_junk: int = 0
 
-    @cached_property
+    @property
     def images(self) -> tuple[str, ...]:
         """The paths with the extension of an image."""
-        return tuple(info.path for info in self.files if is_image_name(info.path))
+        return self._parted[0]
 
-    @cached_property
+    @property
     def others(self) -> tuple[str, ...]:
         """The paths of other files, such as annotations."""
-        if len(self.images) == len(self.files):
-            return ()
-        images = frozenset(self.images)
-        return tuple(info.path for info in self.files if info.path not in images)
+        return self._parted[1]
+
+    @cached_property
+    def _parted(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        parted: tuple[list[str], list[str]] = ([], [])
+        for info in self.files:
+            parted[not is_image_name(info.path)].append(info.path)
+        return tuple(parted[0]), tuple(parted[1])
 
     @cached_property
     def _by_ending(self) -> dict[str, list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 __all__ = [
@@ -110,7 +111,8 @@ MIME_TYPES: dict[str, str] = {
 
 def is_image_name(name: str) -> bool:
     """Return whether the extension, in any case, is that of an image format."""
-    return extension(name) in IMAGE_EXTENSIONS
+    cut = name.rfind(".")
+    return cut > 0 and name[cut - 1] != "/" and name[cut:].lower() in IMAGE_EXTENSIONS
 
 
 _JUNK = frozenset(  # folders and files that systems and tools leave among people's files
@@ -136,9 +138,14 @@ def is_junk(path: str) -> bool:
     Hidden names begin with a dot, such as ``.thumbnails`` and ``.ipynb_checkpoints``; others are ``@eaDir`` and
     ``#recycle`` of network drives, ``__MACOSX`` of zips, ``$RECYCLE.BIN``, ``lost+found`` and ``Thumbs.db``.
     """
-    if path.startswith(".") or "/." in path:
-        return True
-    return not _JUNK.isdisjoint(path.lower().split("/")) or path.startswith("~$") or "/~$" in path
+    folder, _, name = path.rpartition("/")
+    return name.startswith((".", "~$")) or name.lower() in _JUNK or _holds_junk(folder)
+
+
+@lru_cache(maxsize=1024)
+def _holds_junk(folder: str) -> bool:
+    parts = folder.lower().split("/")
+    return not _JUNK.isdisjoint(parts) or any(part.startswith((".", "~$")) for part in parts)
 
 
 def extension(name: str) -> str:

@@ -270,7 +270,9 @@ def _listed_names(at: Location, paths: Sequence[str]) -> dict[int, str]:
 
 def _lists(at: Location, paths: Sequence[str]) -> dict[str, dict[int, str]]:
     """Return the classes of each list of classes that is not empty."""
-    files = [path for path in paths if path.rpartition("/")[2].lower() in CLASS_LISTS or path.endswith(".names")]
+    endings = (*CLASS_LISTS, ".names")  # which few paths have
+    files = [path for path in paths if path.lower().endswith(endings)]
+    files = [path for path in files if path.rpartition("/")[2].lower() in CLASS_LISTS or path.endswith(".names")]
     return {path: names for path in files if (names := _lines(at / path))}
 
 

@@ -16,17 +16,17 @@ from onlineml.data.images.sizes import upright_sizes_hw
 from onlineml.data.manifest.examples import examples
 from onlineml.errors import DataError
 from onlineml.storage import io
+from onlineml.storage.location import Location
+from onlineml.storage.urls import inside
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from decimal import Decimal
 
-    from onlineml.storage.location import Location
-
 __all__ = ["Labels", "box_rows", "read_labels", "row_notes", "unlabelled"]
 
 _TOGETHER = 4096  # label files in memory at a time
-_MOST_CLASSES = 1_000_000  # larger numbers are not class ids
+_PIXELS = (2, 1e6)  # between these a value is no share of an image, even where a box leaves it, but may be pixels
 
 
 @dataclass
@@ -56,36 +56,52 @@ def read_labels(at: Location, label_of: Mapping[str, str], problems: list[str], 
     texts = {image: text for image, text in _texts(at, label_of).items() if text.strip()}
     found = Labels()
     if n_keypoints is None:
-        n_likely = look_like_keypoints(row for text in texts.values() for row in text.splitlines())
+        n_likely = look_like_keypoints(row for text in texts.values() if _has_others(text) for row in text.splitlines())
         if n_likely is not None:
             problems.append(
                 f"the rows of {n_likely + 5} columns look like boxes with {n_likely} numbers of keypoints, but may be "
                 "polygons; set kpt_shape=(how many, 2 or 3), here or in data.yaml, or kpt_shape=(0, 2) for polygons"
             )
             return found
-    places = [at / image for image in texts]
-    sizes = upright_sizes_hw(places).tolist()
+    sizes = upright_sizes_hw([Location(inside(at.url, image), at.options) for image in texts]).tolist()
     found.sizes_hw = {image: (height, width) for image, (height, width) in zip(texts, sizes, strict=True) if height}
-    for image, text in texts.items():
+    for image in [*texts]:
+        text = texts.pop(image)  # which takes as much memory as its rows do
         try:
             rows = parse_rows(text, size_hw=found.sizes_hw.get(image), n_keypoints=n_keypoints)
         except DataError as error:
             problems.append(f"{label_of[image]}: {error}; expected {_expected(n_keypoints)}")
             continue
-        own = rows if len(rows) < 2 else list({(row.number, *row.box_xyxy, row.score): row for row in rows}.values())
+        own = rows
+        if len({row.box_xyxy[0] for row in rows}) < len(rows):
+            own = list({(row.number, *row.box_xyxy, row.score): row for row in rows}.values())
         found.rows[image] = own
         found.n_repeated += len(rows) - len(own)
     problems += _pixels(found)
     return found
 
 
+def _has_others(text: str) -> bool:
+    """Return whether a file may have rows of other than five columns."""
+    n_blanks = 4 * (text.count("\n") + (text[-1:] != "\n"))  # in rows as programs write them
+    return "," in text or "\t" in text or text.count(" ") != n_blanks
+
+
 def _pixels(labels: Labels) -> list[str]:
     """Return the problem of rows that are no shares of the image's size."""
-    far = [row.is_far for rows in labels.rows.values() for row in rows]
-    if 2 * sum(far) <= len(far):
+    images = [image for image in labels.rows if image in labels.sizes_hw]
+    found = [row.box_xyxy for image in images for row in labels.rows[image]]
+    boxes = np.array(found, dtype=np.float64).reshape(-1, 2, 2)
+    sizes_hw = np.array([labels.sizes_hw[image] for image in images], dtype=np.float64).reshape(-1, 2)
+    sizes_wh = np.repeat(sizes_hw[:, ::-1], [len(labels.rows[image]) for image in images], axis=0)
+    with np.errstate(all="ignore"):  # any number can be written in a file
+        sums, extents = (boxes[:, 0] + boxes[:, 1]) / 2, boxes[:, 1] - boxes[:, 0]
+        largest = np.abs(np.hstack([sums, extents]) / np.tile(sizes_wh, 2)).max(axis=1, initial=0)
+    n_far = int(((largest > _PIXELS[0]) & (largest < _PIXELS[1])).sum())
+    if 2 * n_far <= len(found):
         return []
     expected = "expected shares of the image's width and height"
-    return [f"{part_of(sum(far), len(far), 'row has')} values beyond 2: pixels, or boxes of another format; {expected}"]
+    return [f"{part_of(n_far, len(found), 'row has')} values beyond 2: pixels, or boxes of another format; {expected}"]
 
 
 def _expected(n_keypoints: int | None) -> str:
@@ -99,7 +115,7 @@ def _texts(at: Location, label_of: Mapping[str, str]) -> dict[str, str]:
     pairs = list(label_of.items())
     for start in range(0, len(pairs), _TOGETHER):
         chunk = pairs[start : start + _TOGETHER]
-        contents = io.read_many([io.join(at.url, path) for _, path in chunk], storage_options=at.options)
+        contents = io.read_many([inside(at.url, path) for _, path in chunk], storage_options=at.options)
         for (image, _), content in zip(chunk, contents, strict=True):
             if isinstance(content, OSError):
                 raise content
@@ -144,10 +160,10 @@ def box_rows(
     )
 
 
-def _label(number: Decimal, names: Mapping[int, str]) -> str:
+def _label(number: int | Decimal, names: Mapping[int, str]) -> str:
     """Return the class of a row; a text that is not a class name if the number has no class."""
-    whole = number.is_finite() and -_MOST_CLASSES < number < _MOST_CLASSES and number == int(number)
-    return names.get(int(number), f"class {number}") if whole else f"class {number}"
+    other = f"class {number}"
+    return names.get(number, other) if isinstance(number, int) else other
 
 
 def row_notes(labels: Labels, names: Mapping[int, str], *, n_keypoints: int | None) -> list[str]:

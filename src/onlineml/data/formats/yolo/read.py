@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from onlineml.arguments.counted import count
@@ -71,7 +71,7 @@ def read_yolo(
     where, problems = source.where, list[str]()
     dataset = _dataset(source, names, kpt_shape)
     about, images = dataset.about, dataset.images
-    splits = Splits(about, dataset.at, dataset.paths, images)
+    splits = Splits(about, dataset.at, dataset.listing.others, images)
     splits.find(problems)
     files = [path for path in dataset.listing.ending_in(".txt") if may_be_labels(path) and path not in splits.lists]
     pairs = pair(images, files, kind="labels")
@@ -145,12 +145,18 @@ def _given(names: ClassNames) -> dict[int, str]:
 
 def may_be_labels(path: str) -> bool:
     """Return whether a file's name and folder are those of labels, not of lists or of texts for people."""
-    if path[-4:].lower() != ".txt":
+    folder, _, name = path.rpartition("/")
+    if name[-4:].lower() != ".txt" or _is_of_results(folder):
         return False
-    name = path.rpartition("/")[2].lower()
-    if name in CLASS_LISTS or _TEXTS.match(name) or normalised_split(stem(name)):
-        return False
-    return _RESULTS.isdisjoint(path.lower().split("/"))
+    if name[0].isdigit():  # as most are called; no list and no text for people is
+        return True
+    name = name.lower()
+    return not (name in CLASS_LISTS or _TEXTS.match(name) or normalised_split(stem(name)))
+
+
+@lru_cache(maxsize=1024)
+def _is_of_results(folder: str) -> bool:
+    return not _RESULTS.isdisjoint(folder.lower().split("/"))
 
 
 def _undescribed(

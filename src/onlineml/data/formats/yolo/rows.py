@@ -9,6 +9,7 @@ reproduce it exactly, even at a third of the image's width.
 from __future__ import annotations
 
 from decimal import Decimal, localcontext
+from functools import lru_cache
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,27 +25,25 @@ _PRECISION = 60  # digits of intermediate results; more than those of a row and 
 # digits of edges; 7 correspond to centres and sizes with 6, as most tools write them
 _DIGITS = (7, 10, 13, 16, 19, 22, 25, 30, 40)
 _NAN = Decimal("nan")
+_MOST_CLASSES = 1_000_000  # larger numbers are not class ids
 _VISIBILITY = {0.0, 1.0, 2.0}
 _FILLED = 0.3  # share of a box that its keypoints usually extend over, in one direction at least
-_PIXELS = (2, 1e6)  # between these a value is no share of an image, even where a box leaves it, but may be pixels
 
 
 class YoloRow(NamedTuple):
     """One row.
 
     Attributes:
-        number: of the class.
+        number: of the class; a decimal if it is none.
         box_xyxy: in pixels; nan if the size is unknown.
         score: a sixth column, the confidence of predictions; None if there is none.
         is_outline: whether the box is the one around a polygon or an oriented box.
-        is_far: whether a value is no share of the image's size.
     """
 
-    number: Decimal
+    number: int | Decimal
     box_xyxy: list[float]
     score: float | None = None
     is_outline: bool = False
-    is_far: bool = False
 
 
 def parse_rows(text: str, *, size_hw: tuple[int, int] | None, n_keypoints: int | None = None) -> list[YoloRow]:
@@ -61,9 +60,10 @@ def parse_rows(text: str, *, size_hw: tuple[int, int] | None, n_keypoints: int |
     """
     found, bad = [], []
     height, width = (_NAN, _NAN) if size_hw is None else map(Decimal, size_hw)
+    has_commas = "," in text
     with localcontext(prec=_PRECISION):
         for line, row in enumerate(text.splitlines(), start=1):
-            words = row_values(row)
+            words = row_values(row) if has_commas else row.split()
             if not words:
                 continue
             try:
@@ -85,14 +85,12 @@ def row_values(row: str) -> list[str]:
 
 
 def _parsed(words: Sequence[str], width: Decimal, height: Decimal, n_keypoints: int | None) -> YoloRow:
-    number, *values = map(Decimal, words)
-    if number.is_snan():
-        raise ValueError("no class")
-    n, score = len(values), None
+    number, values, score = _class_number(words[0]), list(map(Decimal, words[1:])), None
+    n = len(values)
     if n == 4:  # most rows
         x, y, w, h = values
         (x1, x2), (y1, y2) = _side(x, w, width), _side(y, h, height)
-        return YoloRow(number, [x1, y1, x2, y2], None, False, _is_far(words[1:]))
+        return YoloRow(number, [x1, y1, x2, y2])
     n_points = n_keypoints or 0
     if n in {5, 4 + n_points, 5 + n_points}:
         if n in {5, 5 + n_points} and n != 4 + n_points:
@@ -105,13 +103,16 @@ def _parsed(words: Sequence[str], width: Decimal, height: Decimal, n_keypoints: 
         (x1, x2), (y1, y2) = _around(values[0::2], width), _around(values[1::2], height)
     else:
         raise ValueError("no form")
-    is_outline = n >= 6 and not n_points
-    is_far = _is_far(words[1 : None if is_outline else 5])
-    return YoloRow(number, [x1, y1, x2, y2], score, is_outline, is_far)
+    return YoloRow(number, [x1, y1, x2, y2], score, is_outline=n >= 6 and not n_points)
 
 
-def _is_far(words: Sequence[str]) -> bool:
-    return _PIXELS[0] < max(map(abs, map(float, words))) < _PIXELS[1]
+@lru_cache(maxsize=1024)
+def _class_number(word: str) -> int | Decimal:
+    """Return the number of a class, one object for many rows; a decimal for what is none."""
+    if (number := Decimal(word)).is_snan():
+        raise ValueError("no class")
+    whole = number.is_finite() and -_MOST_CLASSES < number < _MOST_CLASSES and number == int(number)
+    return int(number) if whole else number
 
 
 def look_like_keypoints(rows: Iterable[str]) -> int | None:
@@ -161,7 +162,8 @@ def _share_of_box(values: Sequence[float]) -> float | None:
 
 
 def _side(centre: Decimal, extent: Decimal, size: Decimal) -> tuple[float, float]:
-    return float((centre - extent / 2) * size), float((centre + extent / 2) * size)
+    half = extent / 2
+    return float((centre - half) * size), float((centre + half) * size)
 
 
 def _around(values: Sequence[Decimal], size: Decimal) -> tuple[float, float]:

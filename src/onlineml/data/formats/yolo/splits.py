@@ -34,9 +34,10 @@ class Splits:
         notes: about what is not there.
     """
 
-    def __init__(self, about: Description, at: Location, paths: Sequence[str], images: Sequence[str]) -> None:
+    def __init__(self, about: Description, at: Location, others: Sequence[str], images: Sequence[str]) -> None:
         self._about, self._at, self._images = about, at, images
-        self._files = {path.casefold(): path for path in paths}
+        named = {_last(entry) for entries in about.splits.values() for entry in entries if isinstance(entry, str)}
+        self._files = {path.casefold(): path for path in others if path[path.rfind("/") + 1 :].casefold() in named}
         self._folders = {folder.casefold(): folder for folder in _folders(images)}
         self.split_of: dict[str, str] = {}
         self.lists: set[str] = set()
@@ -121,6 +122,11 @@ class Splits:
                 f"there: {examples(absent)}"
             )
         return list(dict.fromkeys(image for image in found.paths if image is not None))
+
+
+def _last(entry: str) -> str:
+    """Return the last part of what a description names, in one spelling."""
+    return posixpath.basename(posixpath.normpath(entry.strip().replace("\\", "/"))).casefold()
 
 
 def _upwards(path: str) -> str:
