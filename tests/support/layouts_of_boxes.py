@@ -6,7 +6,7 @@ import json
 
 from layouts import HEIGHT, WIDTH, Layout, coco, picture, voc
 
-__all__ = ["BOXES"]
+__all__ = ["BOXES", "UNREAD"]
 
 _CAT = "cat 2 3 5 6"  # in VOC's counting: 1 2 5 6
 _YOLO = "0 0.3 0.5 0.4 0.5\n"  # of 10 x 8 pixels: 1 2 5 6
@@ -478,12 +478,6 @@ _PROGRAMS = [
         others={"annotations/default.json": {"info": {}, "categories": {}, "items": [{"id": "a", "annotations": []}]}},
         refused=("default.json",),
     ),
-    Layout(
-        "BDD100K",
-        also="images/100k/train/a.jpg",
-        others={"labels/det_train.json": [{"name": "a.jpg", "labels": [{"category": "car", "box2d": {"x1": 1}}]}]},
-        refused=("det_train.json",),
-    ),
 ]
 _TABLES = [
     Layout(
@@ -556,13 +550,17 @@ _TABLES = [
     ),
     Layout(
         "VisDrone",
-        also="VisDrone2019-DET-train/images/a.jpg VisDrone2019-DET-val/images/b.jpg",
-        others={
-            "VisDrone2019-DET-train/annotations/a.txt": "1,2,4,4,1,4,0,0\n",
-            "VisDrone2019-DET-val/annotations/b.txt": "1,2,4,4,1,4,0,0\n",
+        "VisDrone2019-DET-train/images/a.jpg | train | car 1 2 5 6, None 0 0 3 3\n"
+        "VisDrone2019-DET-val/images/b.jpg | val | pedestrian 1 2 5 6\nVisDrone2019-DET-test-dev/images/c.jpg | test |",
+        {
+            "VisDrone2019-DET-train/annotations/a.txt": "1,2,4,4,1,4,0,1\n0,0,3,3,0,0,0,0\n",
+            "VisDrone2019-DET-val/annotations/b.txt": "1,2,4,4,1,1,1,2,\n",
+            "VisDrone2019-DET-test-dev/annotations/c.txt": "",
         },
-        refused=("data.yaml",),
+        classes="pedestrian, car",
     ),
+]
+UNREAD = [
     Layout(
         "DOTA",
         also="train/images/P0001.png val/images/P0002.png",
@@ -570,14 +568,68 @@ _TABLES = [
             "train/labelTxt/P0001.txt": "imagesource:GoogleEarth\ngsd:0.14\n1 2 5 2 5 6 1 6 plane 0\n",
             "val/labelTxt/P0002.txt": "1 2 5 2 5 6 1 6 plane 0\n",
         },
-        refused=("labelTxt",),
+        refused=("DOTA", "labelTxt", "Manifest.from_boxes"),
     ),
     Layout(
         "WIDER FACE",
-        "WIDER_train/images/0--Parade/a.jpg | train | 0--Parade\nWIDER_val/images/1--Riot/b.jpg | val | 1--Riot",
-        {"wider_face_split/wider_face_train_bbx_gt.txt": "0--Parade/a.jpg\n1\n1 2 4 4 0 0 0 0 0 0\n"},
-        task="classification",
-        says=(".txt",),
+        also="WIDER_train/images/0--Parade/a.jpg WIDER_val/images/1--Riot/b.jpg",
+        others={
+            "wider_face_split/wider_face_train_bbx_gt.txt": "0--Parade/a.jpg\n1\n1 2 4 4 0 0 0 0 0 0\n",
+            "wider_face_split/wider_face_val_bbx_gt.txt": "1--Riot/b.jpg\n0\n0 0 0 0 0 0 0 0 0 0\n",
+        },
+        refused=("WIDER FACE", "wider_face_train_bbx_gt.txt", "format='folders'"),
+    ),
+    Layout(
+        "MOT Challenge",
+        also="train/MOT17-02/img1/000001.jpg train/MOT17-04/img1/000001.jpg",
+        others={
+            "train/MOT17-02/gt/gt.txt": "1,1,2,3,4,4,1,1,1\n1,2,2,3,4,4,0,1,1\n",
+            "train/MOT17-04/gt/gt.txt": "1,1,2,3,4,4,1,3,1\n",
+            "train/MOT17-02/seqinfo.ini": "[Sequence]\nname=MOT17-02\nimDir=img1\n",
+        },
+        refused=("MOT Challenge", "train/MOT17-02/gt/gt.txt"),
+    ),
+    Layout(
+        "UA-DETRAC",
+        also="Insight-MVT_Annotation_Train/MVI_1/img00001.jpg Insight-MVT_Annotation_Train/MVI_2/img00001.jpg",
+        others={
+            "XML/MVI_1.xml": '<?xml version="1.0"?><sequence name="MVI_1"><ignored_region><box left="1" top="1" '
+            'width="2" height="2"/></ignored_region><frame density="1" num="1"><target_list><target id="1"><box '
+            'left="1" top="2" width="4" height="4"/><attribute vehicle_type="car"/></target></target_list></frame>'
+            "</sequence>"
+        },
+        refused=("UA-DETRAC", "MVI_1.xml"),
+    ),
+    Layout(
+        "BDD100K",
+        also="images/100k/train/a.jpg",
+        others={
+            "labels/det_train.json": [
+                {"name": "a.jpg", "labels": [{"category": "car", "box2d": {"x1": 1, "y1": 2, "x2": 5, "y2": 6}}]}
+            ]
+        },
+        refused=("BDD100K", "det_train.json"),
+    ),
+    Layout(
+        "CrowdHuman",
+        also="Images/a.jpg",
+        others={
+            "annotation_train.odgt": '{"ID": "a", "gtboxes": [{"tag": "person", "vbox": [1, 2, 4, 4]}, {"tag": "mask", '
+            '"vbox": [0, 0, 1, 1]}]}\n'
+        },
+        refused=("CrowdHuman", "annotation_train.odgt"),
+    ),
+    Layout(
+        "KITTI with calibration",
+        "training/image_2/000000.png | # | Car 1 2 5 6\ntesting/image_2/000000.png | - | ?",
+        {
+            "training/label_2/000000.txt": "Car 0 0 -1.58 1 2 5 6 1.65 1.67 3.64 -0.65 1.71 46.7 -1.59\n",
+            "training/calib/000000.txt": "P0: 7.2e+02 0 6.0e+02 0 0 7.2e+02 1.7e+02 0 0 0 1 0\n",
+            "testing/calib/000000.txt": "P0: 7.2e+02 0 6.0e+02 0 0 7.2e+02 1.7e+02 0 0 0 1 0\n",
+            "training/velodyne/000000.bin": b"points",
+        },
+        also="training/image_3/000000.png",
+        says=("training/image_3/000000.png",),
     ),
 ]
 _FURTHER = [
@@ -618,9 +670,6 @@ _FURTHER = [
             "train.txt": "data/images/train/a.jpg\n",
             "labels/train/a.txt": _YOLO,
         },
-    ),
-    Layout(
-        "CrowdHuman", also="Images/a.jpg", others={"annotation_train.odgt": "{}"}, refused=("annotation_train.odgt",)
     ),
     Layout(
         "TT100K",
@@ -837,4 +886,4 @@ _DOUBTFUL = [
         says=("spellings that differ only in blanks",),
     ),
 ]
-BOXES = [*_DOUBTFUL, *_FURTHER, *_VOC, *_YOLOS, *_COCOS, *_PROGRAMS, *_TABLES]
+BOXES = [*_DOUBTFUL, *_FURTHER, *UNREAD, *_VOC, *_YOLOS, *_COCOS, *_PROGRAMS, *_TABLES]

@@ -23,8 +23,10 @@ from onlineml.data.formats.open_images import OPEN_IMAGES
 from onlineml.data.formats.parquet_rows import EMBEDDED
 from onlineml.data.formats.tables.format import TABLE
 from onlineml.data.formats.text_boxes import TEXT_BOXES
+from onlineml.data.formats.unread import unread_boxes
 from onlineml.data.formats.vertex import VERTEX
 from onlineml.data.formats.via.format import VIA
+from onlineml.data.formats.visdrone import VISDRONE
 from onlineml.data.formats.voc.read import VOC
 from onlineml.data.formats.webdataset.format import WEBDATASET
 from onlineml.data.formats.yolo.read import YOLO
@@ -47,6 +49,7 @@ FORMATS: tuple[Format, ...] = (
     CVAT,
     VOC,
     KITTI,
+    VISDRONE,
     YOLO,
     TEXT_BOXES,
     LABELME,
@@ -147,6 +150,8 @@ def detect(at: Location, kind: AnnotationKind | None, *, name: str | None, given
         return Detected(found.format, found.source._replace(holds=holds, notes=(*found.source.notes, *notes)), holds)
     if not place.files and not io.exists(at):
         raise NotFoundError(f"{at} does not exist; expected a file or folder with annotations")
+    if place.files and (unread := unread_boxes(place)):
+        raise DataError(unread)
     expected = " or ".join(one.expected for one in able.values())
     if len(able) > 1:
         expected = f"photos in a folder for each class, or annotations as {', '.join(able)}; format= with one of these "
@@ -184,7 +189,9 @@ def _require_no_other(place: Place, kind: AnnotationKind) -> None:
 
 
 def _require_read(place: Place) -> None:
-    """Refuse images in fewer than two class folders beside files of no known format that may say what they show."""
+    """Refuse images beside boxes that have no reader, or files that may say what they show if no class folders do."""
+    if unread := unread_boxes(place):
+        raise DataError(f"{unread}; or set format={FOLDERS.name!r} to import the images by their folders")
     if (files := unread_annotations(place.others)) and not has_classes(place.images, where=place.url):
         raise DataError(
             f"{place.at} holds {count(len(place.images), 'image')}, not in several class folders, and files in no "

@@ -22,10 +22,12 @@ from onlineml.data.formats.row_files import parse_rows, read_row_files
 from onlineml.data.formats.yolo.read import may_be_labels
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from onlineml.data.formats.format import Place, Source
     from onlineml.data.formats.parts import Listing, Parts
 
-__all__ = ["TEXT_BOXES", "parse_text_boxes", "read_text_boxes"]
+__all__ = ["TEXT_BOXES", "parse_text_boxes", "read_beside_images", "read_text_boxes"]
 
 _LOOKED_AT = 16  # text files whose beginnings are read to recognise the format
 
@@ -61,10 +63,35 @@ def read_text_boxes(source: Source, *, holds: str) -> Parts:
     Raises:
         DataError: a row cannot be read, or a file fits several images; all are named.
     """
+    return read_beside_images(source, parse_text_boxes, name="text_boxes", holds=holds)
+
+
+def read_beside_images(
+    source: Source,
+    parse: Callable[[bytes, str], list[Shape]],
+    *,
+    name: str,
+    holds: str,
+    order: Sequence[str] = (),
+    split_of: Callable[[str], str | None] = lambda _: None,
+) -> Parts:
+    """Read folders of images and of text files that are called like them.
+
+    Args:
+        source: the folder.
+        parse: returns the boxes of a file from its content and path.
+        name: of the format.
+        holds: see `Format`.
+        order: of classes that are known; by default all are sorted by name.
+        split_of: returns the split that a path tells in the format's own way; used if all paths tell one.
+
+    Raises:
+        DataError: a row cannot be read, or a file fits several images; all are named.
+    """
     root, problems, notes = source.where, list[str](), list[str]()
     listing = source.listing(root)
     pairs = pair(listing.images, [path for path in listing.others if may_be_labels(path)], kind="label")
-    read = read_row_files(source.at, [*pairs.image_of], parse_text_boxes, problems)
+    read = read_row_files(source.at, [*pairs.image_of], parse, problems)
     require_no_problems(root, problems + pairs.untold())
     shapes = {image: read[file] for file, image in pairs.image_of.items()}
     copies = _copies(shapes, listing)
@@ -73,12 +100,15 @@ def read_text_boxes(source: Source, *, holds: str) -> Parts:
     if copies:
         notes.append(f"united {count(len(copies), 'further copy')} of images in other class folders with the first")
     uris = sorted(path for path in shown_images(listing.images, pairs, notes) if path not in copies)
-    splits = splits_by_folder(uris, shapes, notes)
+    own = [*map(split_of, uris)]
+    splits = splits_by_folder(uris, shapes, notes) if None in own else own
     found = [AnnotatedImage(uri, shapes.get(uri), beside=None) for uri in uris]
     if splits is not None:
         found = [image._replace(split=split) for image, split in zip(found, splits, strict=True)]
-    notes = [f"read as text_boxes from {places_of(read, '*.txt')}", *notes, *pairs.notes("text files")]
-    return annotated_parts(found, source, holds=holds, folder=root, notes=notes)
+    notes = [f"read as {name} from {places_of(read, '*.txt')}", *notes, *pairs.notes("text files")]
+    told = {shape.label for objects in shapes.values() for shape in objects}
+    classes = [label for label in order if label in told] or None
+    return annotated_parts(found, source, holds=holds, folder=root, class_names=classes, notes=notes)
 
 
 def _copies(annotated: dict[str, list[Shape]], listing: Listing) -> dict[str, str]:
