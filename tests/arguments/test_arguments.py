@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import onlineml as oml
 from onlineml.arguments import checks
 from onlineml.arguments.similar import did_you_mean, similar, valid_names
 from onlineml.errors import ConfigError
@@ -98,3 +99,18 @@ def test_long_lists_are_cut() -> None:
 def test_a_long_value_is_not_repeated() -> None:
     with pytest.raises(ConfigError, match=r"^data is a list: expected a Manifest$"):
         checks.instance("data", list(range(1000)), str, "a Manifest")
+
+
+@pytest.mark.parametrize("make", [oml.model_for, oml.datamodule_for])
+def test_a_project_in_the_place_of_its_dataset_is_named_with_the_call_that_makes_one(tmp_path, make):
+    project = oml.Project.create(tmp_path, task="classification")
+
+    with pytest.raises(ConfigError, match=r"data is a Project: expected a Manifest, .* project.freeze\(\)"):
+        make(project)
+
+
+def test_what_is_no_model_is_not_published(tmp_path):
+    project = oml.Project.create(tmp_path, task="classification")
+
+    with pytest.raises(ConfigError, match=r"model is a NoneType: expected one such as onlineml.model_for\(data\)"):
+        project.publish(None)

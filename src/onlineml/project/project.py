@@ -236,8 +236,10 @@ class Project:
             scores: the result of `onlineml.evaluate`.
 
         Raises:
-            ConfigError: the model is of another task.
+            ConfigError: it is no model, or one of another task.
         """
+        if not hasattr(model, "export_files"):
+            raise ConfigError(f"model is a {type(model).__name__}: expected one such as onlineml.model_for(data) makes")
         if (task := getattr(model, "task", self.task)) != self.task:
             raise ConfigError(
                 f"the project's task is {self.task!r}; the model's is {task!r}: publish it in a project of that task"

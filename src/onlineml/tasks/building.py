@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from onlineml.arguments.checks import seconds, whole
+from onlineml.arguments.checks import instance, seconds, whole
 from onlineml.tasks import task_names, task_of
 from onlineml.tasks.choosing.plan import Quality, check_quality, plan_for
 
@@ -54,6 +54,7 @@ def datamodule_for(
         >>> oml.datamodule_for(data, size=64)
         ClassificationDataModule({'train': 32, 'val': 12, 'test': 20}, size_hw=(64, 64), batch_size=32)
     """
+    _require_manifest(data)
     task = task_of(data)
     check_quality(quality)
     plan = plan_for(
@@ -104,10 +105,17 @@ def model_for(
         >>> oml.model_for(data, backbone="resnet18").class_names
         ('large white', 'monarch', 'small white', 'viceroy')
     """
+    _require_manifest(data)
     made: VisionModule = task_of(data).load("module")(
         class_names=data.class_names, backbone=backbone, weights=weights, seed=seed, storage_options=storage_options
     )
     return made
+
+
+def _require_manifest(data: object) -> None:
+    from onlineml.data.manifest.manifest import Manifest  # noqa: PLC0415 (pyarrow, which the table of tasks does without)
+
+    instance("data", data, Manifest, "a Manifest, such as that of Manifest.from_any(folder) or project.freeze()")
 
 
 def list_models(task: str | None = None, *, pretrained: bool | None = None) -> list[str]:

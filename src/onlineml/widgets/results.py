@@ -10,7 +10,7 @@ import numpy as np
 from onlineml.errors import ConfigError
 from onlineml.evaluation.base import BaseScores
 from onlineml.evaluation.comparison.result import Comparison
-from onlineml.evaluation.render.gallery import CONFUSION, MISSED, NOTHING, HasGallery, pair_text
+from onlineml.evaluation.render.gallery import CONFUSION, MISSED, HasGallery, pair_text
 from onlineml.evaluation.render.html import Table, notebook_cell
 from onlineml.evaluation.render.plots import OTHERS, picked_confusion
 from onlineml.widgets._mending import Mending
@@ -120,11 +120,10 @@ def _matrix(scores: Any, pairs: tuple[str, ...]) -> dict[str, Any]:
     _, names, n_picked = picked_confusion(scores, max_classes=_MOST_CLASSES)
     kept = [name for name in names if name != OTHERS or not n_picked]
     places = [scores.class_names.index(name) for name in kept]
-    of_objects = len(scores.confusion) > len(scores.class_names)
-    beyond = [len(scores.class_names)] if of_objects else []
+    beyond = [len(scores.class_names)] if len(scores.confusion) > len(scores.class_names) else []
     counts = scores.confusion[np.ix_([*places, *beyond], [*places, *beyond])]
     shares = counts / np.maximum(scores.confusion[[*places, *beyond]].sum(axis=1, keepdims=True), 1)
-    rows, columns = [*kept, *([NOTHING] * of_objects)], [*kept, *([MISSED] * of_objects)]
+    rows, columns = [*kept, *(scores.words.absent for _ in beyond)], [*kept, *(MISSED for _ in beyond)]
     known = set(pairs)
     cells = [
         [

@@ -15,8 +15,9 @@ from multilabel_cases import NAMES, answers, label_cases
 from onlineml.errors import ConfigError, DataError, UnknownClassError
 from onlineml.evaluation import MultilabelScores, multilabel_scores
 from onlineml.evaluation.render.card import model_card
-from onlineml.evaluation.render.gallery import CONFUSION, MISSED, NOTHING, pair_text
+from onlineml.evaluation.render.gallery import CONFUSION, MISSED, pair_text
 from onlineml.storage import io
+from onlineml.widgets import Results
 
 
 def test_json_of_nothing_comes_back(no_labels):
@@ -148,6 +149,18 @@ def test_every_figure_is_drawn(which, request):
         scores.figure("roc")
 
 
+def test_the_matrix_and_the_gallery_speak_of_labels_not_of_objects(labelled):
+    axes = labelled.figure("confusion").axes[0]
+    assert axes.get_yticklabels()[-1].get_text() == "not shown"
+    assert axes.get_xticklabels()[-1].get_text() == "missed"
+    pairs = labelled.gallery().facet("pair").values
+    only_false = [pair for pair in pairs if pair.startswith("not shown ")]
+    assert len(only_false) == np.count_nonzero(labelled.confusion[-1])
+    matrix = Results(labelled).static_html()
+    assert "not shown" in matrix
+    assert "no object" not in labelled.to_html() + matrix
+
+
 def test_many_classes_are_drawn_and_listed():
     probabilities, truth = answers(n=60, n_classes=40)
     scores = multilabel_scores(probabilities, truth, [f"c{i}" for i in range(40)], n_bootstrap=20)
@@ -195,7 +208,7 @@ def test_every_cell_of_the_confusion_is_found_in_the_gallery(which, request):
     assert [item.tone for item in items] == ["bad"] * scores.n_wrong + ["good"] * (scores.n_images - scores.n_wrong)
     cells = gallery.facet(CONFUSION)
     counts = dict(zip(cells.values, cells.counts(), strict=True))
-    rows, columns = (*scores.class_names, NOTHING), (*scores.class_names, MISSED)
+    rows, columns = (*scores.class_names, "not shown"), (*scores.class_names, MISSED)
     expected = {
         pair_text(rows[i], columns[j]): int(scores.confusion[i, j]) for i, j in np.argwhere(scores.confusion).tolist()
     }

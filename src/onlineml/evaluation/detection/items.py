@@ -13,7 +13,6 @@ from onlineml.evaluation.detection.text import box_words
 from onlineml.evaluation.render.gallery import (
     CONFUSION,
     MISSED,
-    NOTHING,
     GalleryItem,
     GalleryItems,
     ShownBox,
@@ -49,7 +48,9 @@ def gallery_items(scores: DetectionScores) -> GalleryItems:
     names = scores.class_names
     pairs = [
         pair_text(a, b)
-        for a, b in zip(_named(names, cells.truth, NOTHING), _named(names, cells.predicted, MISSED), strict=True)
+        for a, b in zip(
+            _named(names, cells.truth, scores.words.absent), _named(names, cells.predicted, MISSED), strict=True
+        )
     ]
     kinds = [
         "right" if a == b else "wrong" for a, b in zip(cells.truth.tolist(), cells.predicted.tolist(), strict=True)

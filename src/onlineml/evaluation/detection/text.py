@@ -61,6 +61,7 @@ WORDS = TaskWords(
     pipeline_tag="object-detection",
     purpose="Finds objects of {classes}",
     limit="It knows its classes only: other objects are passed over, or taken for one of them.",
+    absent="no object",
 )
 
 
@@ -116,7 +117,7 @@ def errors_in_matrix(scores: DetectionScores) -> str:
     return (
         f"Of the {sum(n.values()) - n['missed']:,} wrong boxes among the errors, {confused:,} cover an object of "
         f"another class that no other box has; {int(matrix[-1].sum()):,} have no object of their own, because they are "
-        f"imprecise, duplicates or on nothing: the row \u201cno object\u201d. {without} without a box: the column "
+        f"imprecise, duplicates or on nothing: the row \u201c{WORDS.absent}\u201d. {without} without a box: the column "
         f"\u201cmissed\u201d. The errors only call missed what has no box near it either: {n['missed']:,}."
     )
 

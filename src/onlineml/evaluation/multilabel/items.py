@@ -10,7 +10,6 @@ from onlineml.evaluation.multilabel.text import NO_LABEL, label_list
 from onlineml.evaluation.render.gallery import (
     CONFUSION,
     MISSED,
-    NOTHING,
     GalleryItem,
     GalleryItems,
     facet_of,
@@ -57,7 +56,7 @@ def gallery_items(scores: MultilabelScores) -> GalleryItems:
             facet_of("outcome", ["right" if one else "wrong" for one in right], order=("wrong", "right")),
             _labels("truth", truth, scores.class_names),
             _labels("prediction", given, scores.class_names),
-            _confusion(truth, given, scores.class_names),
+            _confusion(truth, given, scores),
             *slice_facets(scores, order),
         ),
         orders=(
@@ -75,12 +74,13 @@ def _labels(name: str, marked: Array, class_names: tuple[str, ...]) -> Facet:
     return facet_of_rows(name, [names[k] for k in codes], rows, order=names)
 
 
-def _confusion(truth: Array, given: Array, class_names: tuple[str, ...]) -> Facet:
+def _confusion(truth: Array, given: Array, scores: MultilabelScores) -> Facet:
     """The cells of `MultilabelScores.confusion` in which each image is."""
+    class_names = scores.class_names
     missed, false = truth & ~given, given & ~truth
     missed = np.column_stack([missed, ~missed.any(axis=1) & false.any(axis=1)])
     false = np.column_stack([false, ~false.any(axis=1) & missed.any(axis=1)])
-    truths, said = (*class_names, NOTHING), (*class_names, MISSED)
+    truths, said = (*class_names, scores.words.absent), (*class_names, MISSED)
     texts, rows = [], []
     for row, k in zip(*np.nonzero(truth & given), strict=True):
         texts.append(pair_text(class_names[k], class_names[k]))

@@ -32,6 +32,7 @@ WORDS = TaskWords(
     pipeline_tag="image-classification",
     purpose="Gives an image any number of labels, of {classes}",
     limit="It knows its classes only: an image that shows none of them should get no label.",
+    absent="not shown",
 )
 EXPLANATIONS = {
     "macro_f1": "mean over classes of the harmonic mean of precision and recall",

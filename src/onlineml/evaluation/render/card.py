@@ -35,19 +35,22 @@ _FACTS = {
 
 @dataclass(frozen=True)
 class TaskWords:
-    """Description of the models of a task, for model cards.
+    """Words for a task, in model cards, reports and galleries.
 
     Attributes:
         title: of a model without a name: ``"Image classifier"``.
         pipeline_tag: of the task on the Hugging Face hub.
         purpose: what the model does, with ``{classes}`` for "5 classes"; the names of the classes follow.
         limit: a sentence on what no model of the task can do.
+        absent: the truth of a prediction that takes the place of no other: the last row of the confusion matrix; empty
+            for a task in which each prediction has a truth.
     """
 
     title: str
     pipeline_tag: str
     purpose: str
     limit: str
+    absent: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = [
     "CONFUSION",
     "MISSED",
-    "NOTHING",
     "Facet",
     "GalleryItem",
     "GalleryItems",
@@ -39,7 +38,7 @@ __all__ = [
 ]
 
 CONFUSION = "pair"
-MISSED, NOTHING = "missed", "no object"
+MISSED = "missed"  # the prediction, of an object or label that was not found
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import numpy as np
 
 from onlineml.arguments.counted import count
 from onlineml.evaluation.render.curves import pr_figure, roc_figure, training_figure
+from onlineml.evaluation.render.gallery import MISSED
 from onlineml.evaluation.render.style import (
     ACCENT,
     ALARM,
@@ -52,11 +53,10 @@ def confusion_figure(scores: BaseScores, *, max_classes: int = 20) -> Figure:
     """Draw the confusion matrix: rows are truths, columns predictions, shades the fraction of the row.
 
     For more than `max_classes` classes, those in the most frequent confusions are drawn, with one row and column for
-    all others, whose common cell includes confusions among them. For a detector, the last row counts boxes without an
-    object, the last column missed objects.
+    all others, whose common cell includes confusions among them. Where a prediction can take the place of none, the
+    last row counts those, and the last column what was missed.
     """
     matrix, names, picked = picked_confusion(scores, max_classes=max_classes)
-    of_objects = len(matrix) > len(names)
     side = min(1.8 + 0.42 * len(matrix), 10.5)
     drawn, axes = new_figure(max(side + 0.8, 4.2), max(side, 3.4))
     if not scores.n_images:
@@ -69,7 +69,8 @@ def confusion_figure(scores: BaseScores, *, max_classes: int = 20) -> Figure:
     axes.imshow(np.sqrt(wrong), cmap=shades(ALARM), vmin=0, vmax=1, aspect="equal")
     _write_cells(axes, matrix)
     short = [shorten(name, 18) for name in names]
-    columns, rows = [*short, *(["missed"] * of_objects)], [*short, *(["no object"] * of_objects)]
+    beyond = len(matrix) > len(names)
+    columns, rows = [*short, *([MISSED] * beyond)], [*short, *([scores.words.absent] * beyond)]
     axes.set_xticks(range(len(columns)), columns, rotation=90 if len(columns) > 6 or max(map(len, columns)) > 9 else 0,
                     parse_math=False)  # fmt: skip
     axes.set_yticks(range(len(rows)), rows, parse_math=False)
