@@ -10,7 +10,9 @@ import gc
 import io as memory
 import json
 import math
+import os
 import pkgutil
+import shutil
 import warnings
 from functools import partial
 from hashlib import sha256
@@ -93,7 +95,19 @@ def prepare(inputs: str, template: str) -> None:
     other = oml.load_model(str(files / "model"), backbone=FACTORY)
     other.lr = 0.5
     project.publish(other)
+    shutil.copytree(files / "colours", files / "elsewhere")
+    _leave_behind(Path(project.url))
     Path(project.url).rename(template)
+
+
+def _leave_behind(project: Path) -> None:
+    """Leave what kills left long ago, for the sweep."""
+    names = [f"log/annotations/.{number}.jsonl.{number:016x}.tmp" for number in range(1, 6)]
+    for name in (*names, "models/8/weights.safetensors", "models/8/card.md", "models/9/weights.safetensors"):
+        path = project / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"half")
+        os.utime(path, (1_700_000_000, 1_700_000_000))
 
 
 # ---- trainings ----
@@ -189,6 +203,35 @@ def _relabel(place: Place) -> None:
         project.labels.set(image_of(project, f"train/blue/{number:03}.jpg"), "green")
 
 
+def _move(place: Place) -> None:
+    """Give the photos the addresses of a copy of their folder, and some of them another split."""
+    project, old = place.project(), f"{place.inputs}/colours"
+    if any(uri.startswith(f"{old}/") for uri in project.labels.state().table["uri"].to_pylist()):
+        project.images.moved(old, f"{place.inputs}/elsewhere")
+    images = [image_of(project, f"train/green/{number:03}.jpg") for number in range(4)]
+    project.images.move_to_split(dict.fromkeys(images, "test"), reason="more to test")
+
+
+def _rename(place: Place) -> None:
+    """Rename two classes, and merge another one into a new one."""
+    project = place.project()
+    for old, new in (("red", "crimson"), ("green", "lime")):
+        if old in project.labels.state().class_names:
+            project.classes.rename(old, new)
+    if "blue" in project.labels.state().class_names:
+        project.classes.merge(["blue"], into="dark")
+
+
+def _sweep(place: Place) -> None:
+    place.project().sweep(delete=True, older_than_s=3600)
+
+
+def _look_at_leftovers(place: Place) -> dict[str, Any]:
+    found = _look_at_project(place)
+    left = place.project().sweep(older_than_s=86400 * 30).leftovers  # not those of the kills of this test
+    return {**found, "leftovers": sorted(one.path for one in left)}
+
+
 def _upload(place: Place) -> None:
     place.project().images.upload_files(f"{place.inputs}/new", labels_from_folders=True)
 
@@ -206,9 +249,9 @@ def _begin(place: Place) -> None:
 
 
 def fold_of(project: oml.Project) -> dict[str, list[Any]]:
-    """The label and split of each image."""
-    rows = project.labels.state().table.select(["image_id", "label", "split"]).to_pylist()
-    return {row["image_id"]: [row["label"], row["split"]] for row in rows}
+    """The label, split and address of each image."""
+    rows = project.labels.state().table.select(["image_id", "label", "split", "uri"]).to_pylist()
+    return {row["image_id"]: [row["label"], row["split"], row["uri"]] for row in rows}
 
 
 def _look_at_project(place: Place) -> dict[str, Any]:
@@ -287,6 +330,9 @@ VERBS: Mapping[str, Verb] = {
     "promote": _of_project(_promote),
     "delete": _of_project(_delete),
     "relabel": _of_project(_relabel),
+    "move": _of_project(_move),
+    "rename": _of_project(_rename),
+    "sweep": Verb(_sweep, _look_at_leftovers),
     "compact": _of_project(lambda place: place.project().labels.compact()),
     "upload": _of_project(_upload),
     "import video": _of_project(_import_video),
