@@ -212,6 +212,13 @@ def test_data_frames_find_their_images_too(tmp_path: Path):
         Manifest.from_pandas(pd.DataFrame([["1", "a", "b"]], columns=["path", "label", "label"]), root=tmp_path)
 
 
+def test_a_folder_says_why_its_table_is_not_read(tmp_path: Path):
+    for path, content in {"1.jpg": b"", "2.jpg": b"", "t.csv": b"path,label,label\n1.jpg,a,b\n2.jpg,b,b\n"}.items():
+        io.write_bytes(tmp_path / path, content)
+    with pytest.raises(DataError, match=r"'t\.csv' \(.*t\.csv has several columns of the same name: 'label'; rename"):
+        Manifest.from_any(tmp_path)
+
+
 def test_joined_manifests_with_classes_in_other_orders(tmp_path: Path):
     for path in ("x/1.jpg", "y/2.jpg"):
         io.write_bytes(tmp_path / path, b"")

@@ -22,6 +22,7 @@ from onlineml.data.formats.labelme import LABELME
 from onlineml.data.formats.open_images import OPEN_IMAGES
 from onlineml.data.formats.parquet_rows import EMBEDDED
 from onlineml.data.formats.tables.format import TABLE
+from onlineml.data.formats.tables.places import table_refusal
 from onlineml.data.formats.text_boxes import TEXT_BOXES
 from onlineml.data.formats.unread import unread_boxes
 from onlineml.data.formats.vertex import VERTEX
@@ -195,8 +196,9 @@ def _require_read(place: Place) -> None:
     if (files := unread_annotations(place.others)) and not has_classes(place.images, where=place.url):
         raise DataError(
             f"{place.at} holds {count(len(place.images), 'image')}, not in several class folders, and files in no "
-            f"known format that may say what they show: {examples(files)}; pass the one that does (a "
-            f"spreadsheet saved as CSV), or set format={FOLDERS.name!r} to import the images by their folders"
+            f"known format that may say what they show: {examples(files)}{table_refusal(place, files)}; pass the one "
+            f"that does (a spreadsheet saved as CSV), or set format={FOLDERS.name!r} to import the images by their "
+            "folders"
         )
 
 

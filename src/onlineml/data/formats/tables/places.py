@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from onlineml.data.formats.csv import TableFile, TextTable
     from onlineml.data.formats.format import Place
 
-__all__ = ["ImageTable", "images_of", "names_files_of_cluster", "table_split", "tables_at"]
+__all__ = ["ImageTable", "images_of", "names_files_of_cluster", "table_refusal", "table_split", "tables_at"]
 
 _MOST_TABLES = 64  # that are looked at in a folder
 _SAMPLE = 200  # rows that are looked at in each
@@ -138,6 +138,19 @@ def _columns(file: TableFile, *, unlabelled: bool = False) -> tuple[str, str | N
     label = found["label"] if found["label"] in file.names else None
     n_classes = sum(is_indicator(file.sampled(name)) for name in file.names if name)
     return (found["path"], label) if label or n_classes > 1 or unlabelled else None
+
+
+def table_refusal(place: Place, paths: Sequence[str]) -> str:
+    """Return why the first table among files is not read as one of labels, in parentheses; ``""`` if none is found."""
+    for path in paths:
+        file = _head(place, path) if path.lower().endswith(TABLE_ENDINGS) else None
+        try:
+            if file is not None:
+                roles = image_roles(None, None, None, None)
+                find_columns(file, {name: roles[name] for name in ("path", "label")}, [])
+        except DataError as error:
+            return f" ({error})"
+    return ""
 
 
 def _names_images(place: Place, path: str, *, unlabelled: bool = False) -> bool:
