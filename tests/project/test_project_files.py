@@ -106,6 +106,15 @@ def test_an_archive_with_splits_has_the_classes_of_the_same_folder(project: Proj
     assert labels(project, uploaded.image_ids) == ["dog", "cat", "dog"]
 
 
+def test_a_folder_whose_name_is_blank_is_no_class(project: Project) -> None:
+    uploaded = project.images.upload_files(
+        packed({" /1.png": image(1), "dog/2.png": image(2), "cat /3.png": image(3)}), labels_from_folders=True
+    )
+
+    assert labels(project, uploaded.image_ids) == [None, "dog", "cat"]
+    assert uploaded.refused == {}
+
+
 def test_an_archive_whose_folders_may_be_splits_or_classes_is_refused(project: Project) -> None:
     data = packed({f"{name}/1.png": image(place) for place, name in enumerate(["train/cat", "test/cat", "cow/old"])})
 

@@ -118,7 +118,7 @@ class _Intake:
             if one.refused:
                 self.refused[full] = one.refused
                 continue
-            label = (one.folder or self.label) if self.from_folders else self.label
+            label = (one.folder.strip() or self.label) if self.from_folders else self.label
             if is_video_name(one.name) and sniff(one.content[:_HEAD]) is None:
                 try:
                     self._take_video(full, one.content, label)
@@ -128,7 +128,7 @@ class _Intake:
                 self.take_image(full, one.content, label)
 
     def _label_of(self, name: str) -> str | None:
-        folder = name.replace("\\", "/").rpartition("/")[0].rpartition("/")[2]
+        folder = name.replace("\\", "/").rpartition("/")[0].rpartition("/")[2].strip()
         return (folder or self.label) if self.from_folders else self.label
 
     def _take_video(self, name: str, source: Location | bytes, label: str | None) -> None:

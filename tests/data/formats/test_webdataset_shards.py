@@ -218,6 +218,34 @@ def test_links_and_paths_that_lead_out_are_left_out(tmp_path: Path) -> None:
     assert storage.read_bytes(found.urls()[0]) == PICTURES[0]
 
 
+def test_of_files_of_one_name_the_last_counts_and_others_are_told(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, content in (("a.png", PICTURES[0]), ("A.png", PICTURES[0]), ("a.png", PICTURES[1])):
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    (tmp_path / "a.tar").write_bytes(buffer.getvalue())
+
+    found = Manifest.from_any(tmp_path)
+
+    contents = {url.rpartition("/")[2]: storage.read_bytes(url) for url in found.urls()}
+    assert contents == {"a.png": PICTURES[1], "A.png": PICTURES[0]}
+    assert any(
+        "1 file is left out, as a later one in the shard has the same name: 'a.tar:a.png'" in n for n in found.notes
+    )
+
+
+@pytest.mark.parametrize("size", [10**5, 8**11 - 1])
+def test_a_size_that_the_archive_does_not_have_is_refused(size: int) -> None:
+    data = tar({"0.cls": b"1", "0.png": PICTURES[0]})
+    first = tarfile.TarInfo.frombuf(data[:512], "utf-8", "strict")
+    first.size = size
+
+    with pytest.raises(DataError, match=r"a\.tar is not a whole tar archive: '0\.cls' declares more bytes than follow"):
+        index(first.tobuf()[:512] + data[512:])
+
+
 @pytest.mark.parametrize("cut", [100, 700, 1024 + 512 + 100])
 def test_a_shard_that_was_cut_off_is_refused(cut: int) -> None:
     data = tar({"0.cls": b"1", "0.png": PICTURES[0]})

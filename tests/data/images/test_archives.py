@@ -13,6 +13,7 @@ import pytest
 
 from onlineml.data.images import archives
 from onlineml.data.images.archives import Unpacked, read_zip
+from onlineml.data.manifest.manifest import Manifest
 from onlineml.errors import DataError, NotFoundError
 
 if TYPE_CHECKING:
@@ -78,6 +79,26 @@ def test_what_systems_leave_behind_is_passed_over() -> None:
 )
 def test_paths_that_lead_out_are_refused(name: str) -> None:
     assert list(refused(packed({name: b"x"})).values()) == ["its path leads out of the archive"]
+
+
+def test_names_that_are_given_twice_or_differ_in_case_are_files_of_their_own() -> None:
+    data = io.BytesIO()
+    with warnings.catch_warnings(), zipfile.ZipFile(data, "w") as archive:
+        warnings.simplefilter("ignore")  # zipfile warns of a name that it was given twice
+        for name, content in (("cat/a.jpg", b"1"), ("cat/a.jpg", b"22"), ("CAT/A.JPG", b"333"), ("cat/./a.jpg", b"4")):
+            archive.writestr(name, content)
+
+    found = [(one.folder, one.content) for one in read_zip(data.getvalue())]
+
+    assert found == [("cat", b"1"), ("cat", b"22"), ("CAT", b"333"), ("cat", b"4")]
+
+
+def test_a_folder_inside_an_archive_is_refused_by_the_importers(tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_bytes(packed({"cat/a.jpg": b"1"}))
+
+    for url in (f"zip://::{tmp_path}/a.zip", f"zip://cat::{tmp_path}/a.zip"):
+        with pytest.raises(DataError, match=r"a\.zip is inside an archive: unpack it"):
+            Manifest.from_folders(url)
 
 
 def test_links_other_kinds_and_archives_within_are_refused() -> None:

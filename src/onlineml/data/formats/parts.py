@@ -15,7 +15,7 @@ from onlineml.data.images.policies import is_image_name, is_junk
 from onlineml.data.manifest.examples import examples
 from onlineml.errors import ConfigError, DataError
 from onlineml.storage import io
-from onlineml.storage.urls import is_listable
+from onlineml.storage.urls import is_listable, redacted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -43,6 +43,7 @@ __all__ = [
 ]
 
 _NUMBER = re.compile(r"(\d+)")
+_INSIDE = re.compile(r"(?:zip|tar|libarchive)://[^:]*::")  # paths below such a URL cannot be written after it
 _LONGEST_NUMBER = 300  # digits; Python refuses to convert thousands
 
 
@@ -103,10 +104,12 @@ def list_folder(url: str, options: Options) -> Listing:
     """List the files below a folder without those that systems leave there, see `is_junk`; none if it cannot be listed.
 
     Raises:
-        DataError: file names are not text.
+        DataError: file names are not text, or the folder is inside an archive.
     """
     if not is_listable(url):
         return Listing(())
+    if _INSIDE.match(url):
+        raise DataError(f"{redacted(url)} is inside an archive: unpack it, and pass the folder")
     found = io.list_files(url, storage_options=options)
     files = tuple(info for info in found if not is_junk(info.path))
     valid_names([info.path for info in files], url)

@@ -80,10 +80,16 @@ def read_webdataset(source: Source, *, holds: str) -> Parts:
         notes.append(
             f"{count(len(left_out), 'file')} left out: links, devices or paths out of a shard: {examples(left_out)}"
         )
+    replaced = [f"{path}:{name}" for path, index in indices.items() for name in index.replaced]
+    if replaced:
+        notes.append(
+            f"{count(len(replaced), 'file is', 'files are')} left out, as a later one in the shard has the same name: "
+            f"{examples(replaced)}"
+        )
     class_names = used_names(used, names) or naturally_sorted(used)
     table = pa.table(_identifying(samples, files) | columns)
     notes = [f"read as WebDataset from {examples(paths)}", *notes, *numbers_note(class_names)]
-    n_ignored = len(files) - len(paths) + len(left_out) + listing.n_junk
+    n_ignored = len(files) - len(paths) + len(left_out) + len(replaced) + listing.n_junk
     return Parts(table, class_names, folder.url, n_ignored, notes=tuple(notes))
 
 

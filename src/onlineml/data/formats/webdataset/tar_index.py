@@ -36,10 +36,17 @@ class Member(NamedTuple):
 
 
 class TarIndex(NamedTuple):
-    """The files of an archive, and the names of those that were left out: links, devices, paths that lead out of it."""
+    """The files of an archive, the last one of each name; and the names of others, which were left out.
+
+    Attributes:
+        members: files.
+        left_out: links, devices, and paths that lead out of the archive.
+        replaced: names of files that a later one of the same name replaces.
+    """
 
     members: list[Member]
     left_out: list[str]
+    replaced: list[str]
 
 
 def tar_index(file: Any, name: str, *, wanted: Callable[[str], bool]) -> TarIndex:
@@ -54,10 +61,11 @@ def tar_index(file: Any, name: str, *, wanted: Callable[[str], bool]) -> TarInde
         DataError: the archive is compressed, cut off, or no tar archive.
     """
     head = file.read(3)
+    size = file.seek(0, 2)
     file.seek(0)
     if remedy := next((tool for magic, tool in _COMPRESSED.items() if head.startswith(magic)), ""):
         raise DataError(f"{name} is compressed, so that single images cannot be read from it; unpack it with {remedy}")
-    members, left_out, end = list[Member](), list[str](), 0
+    members, left_out, replaced, end = dict[str, Member](), list[str](), list[str](), 0
     try:
         with tarfile.open(fileobj=file, mode="r:") as archive:
             while (info := archive.next()) is not None:
@@ -66,13 +74,17 @@ def tar_index(file: Any, name: str, *, wanted: Callable[[str], bool]) -> TarInde
                 end = info.offset_data + (
                     0 if info.isdir() or info.islnk() or info.issym() else -(-info.size // 512) * 512
                 )
+                if info.isreg() and info.offset_data + info.size > size:
+                    raise tarfile.ReadError(f"{info.name!r:.100} declares more bytes than follow")
                 path = safe_name(info.name)
                 if info.isdir() or (path is not None and is_junk(path)):
                     continue
                 if path is None or not info.isreg() or info.issparse():
                     left_out.append(info.name)
                     continue
-                members.append(_member(file, path, info, wanted))
+                if path in members:
+                    replaced.append(path)
+                members[path] = _member(file, path, info, wanted)
     except (tarfile.TarError, ValueError, OverflowError) as error:
         raise DataError(f"{name} is not a whole tar archive: {error}; copy it again") from error
     file.seek(end)
@@ -80,7 +92,7 @@ def tar_index(file: Any, name: str, *, wanted: Callable[[str], bool]) -> TarInde
         raise DataError(
             f"{name} is damaged at byte {end:,}, or holds several archives one after the other; pack it again"
         )
-    return TarIndex(members, left_out)
+    return TarIndex([*members.values()], left_out, replaced)
 
 
 def _member(file: Any, path: str, info: tarfile.TarInfo, wanted: Callable[[str], bool]) -> Member:
