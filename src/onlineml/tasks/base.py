@@ -215,14 +215,17 @@ class VisionModule(  # its parts, each in a module of its own
         check_loss(per_image, batch, step=self.global_step, lr=self.lr)
         loss = per_image.mean()
         if self.schedule is None:  # onlineml.fit computes its own mean; logging takes half a millisecond
-            self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(per_image))
+            several = self.trainer.world_size > 1
+            n = len(per_image)
+            self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=n, sync_dist=several)
         return loss
 
     def log_scores(self, found: dict[str, float], prefix: str) -> None:
         """Log the `metric_names` of a validation ("val") or test ("test"); `onlineml.fit` tells the loggers itself."""
         self.validated = found
         logged = {prefix + name.removeprefix("val"): value for name, value in found.items()}
-        self.log_dict(logged, prog_bar=True, logger=None if self.schedule is None else False)
+        several = self.trainer.world_size > 1  # each process has scored all images
+        self.log_dict(logged, prog_bar=True, logger=None if self.schedule is None else False, sync_dist=several)
 
     def on_validation_epoch_end(self) -> None:
         self._log_seen("val")
@@ -285,7 +288,7 @@ class VisionModule(  # its parts, each in a module of its own
         for config in self.trainer.lr_scheduler_configs:
             if isinstance(config.scheduler, ProgressLR):  # not one of the user's, nor that of a search for a rate
                 config.scheduler.set_rates(self.lr * factor)
-        seed_devices(self.seed * 1_000_003 + self.global_step)
+        seed_devices(self.seed * 1_000_003 + self.global_step, rank=self.trainer.global_rank)
 
     def on_train_end(self) -> None:
         self.end_freezing()

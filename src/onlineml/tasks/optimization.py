@@ -25,6 +25,7 @@ __all__ = [
 ]
 
 Optimizer = Literal["adamw", "sgd"]
+_RANK_SEED = 2**40  # more than seeds and steps differ by
 _DEPTHS = 4  # groups of a pretrained backbone, with lower rates further from the head
 # parts of names, in torchvision, timm and transformers: what no input is multiplied by, or a scale that starts small
 _NO_DECAY = ("pos_emb", "position_emb", "relative_position", "_token", "layer_scale")
@@ -162,8 +163,14 @@ def _can_fuse(module: VisionModule) -> bool:
     return all(p.device.type in {"cpu", "cuda"} and p.is_floating_point() for p in module.parameters())
 
 
-def seed_devices(seed: int) -> None:
-    """Seed the devices in use: `torch.manual_seed` queues each call, with its stack, for an uninitialized GPU."""
+def seed_devices(seed: int, *, rank: int = 0) -> None:
+    """Seed the devices in use: `torch.manual_seed` queues each call, with its stack, for an uninitialized GPU.
+
+    Args:
+        seed: of a step.
+        rank: of this process among those that train together, whose random states differ.
+    """
+    seed += rank * _RANK_SEED
     torch.default_generator.manual_seed(seed)
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.manual_seed_all(seed)

@@ -72,7 +72,7 @@ def fit(
         precision: Lightning's; None is bfloat16 mixed on a GPU that supports it, and for networks without depthwise
             convolutions on a CPU that supports it if the task gains (1.7x for a detector), else 32 bits.
         accelerator: Lightning's.
-        devices: 1 or ``"auto"``, which is 1: distributed training is not supported yet.
+        devices: 1 or ``"auto"``, which is 1; several take a Trainer of your own, see ``docs/models/lightning.md``.
         logger: a Lightning logger, or several; each gets the run's spec and every row of its metrics.
         callbacks: an additional Lightning callback, or several.
         storage_options: of the filesystem, if ``run`` is a URL.
@@ -120,8 +120,9 @@ def fit(
 def _check_devices(devices: int | str) -> None:
     if devices not in {1, "auto"}:
         raise ConfigError(
-            f"devices={devices!r}: expected 1 or 'auto': distributed training is not supported yet. Choose the device "
-            "by accelerator= and a GPU by the environment variable CUDA_VISIBLE_DEVICES"
+            f"devices={devices!r}: expected 1 or 'auto': fit trains on one device. Several take a Trainer of your own "
+            "with strategy='ddp'. Choose the device by accelerator= and a GPU by the environment variable "
+            "CUDA_VISIBLE_DEVICES"
         )
 
 

@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from onlineml.data.augment.classification import Augmenter
 from onlineml.data.loading.datasets import ImageDataset, ImageRows
@@ -308,3 +310,24 @@ def test_ahead_raises_after_the_good_ones():
         next(batches)
     assert _none_left()
     assert list(batches) == []
+
+
+@given(st.integers(1, 40), st.integers(1, 5), st.integers(1, 4), st.booleans())
+def test_processes_share_the_images_of_each_step(n, size, n_ranks, weighted):
+    """Together they have the batches of one process with the sum of their sizes."""
+    rows, weights = np.arange(n), np.arange(1.0, n + 1) if weighted else None
+    options = {"seed": 3, "shuffle": True, "drop_last": True, "weights": weights}
+    if n_ranks > 1 and n < size * n_ranks:
+        with pytest.raises(ConfigError, match="use a smaller batch_size, or fewer processes"):
+            BatchOrder(rows, batch_size=size, n_ranks=n_ranks, **options)
+        return
+    together = BatchOrder(rows, batch_size=size * n_ranks, **options)
+    parts = [BatchOrder(rows, batch_size=size, rank=rank, n_ranks=n_ranks, **options) for rank in range(n_ranks)]
+    for order in (together, *parts):
+        order.set_epoch(2)
+        order.start_batch = min(1, len(together))
+
+    assert {len(order) for order in parts} == {len(together)}
+    shared = [[key for keys in step for key in keys] for step in zip(*parts, strict=True)]
+    assert shared == [list(keys) for keys in together]
+    assert all(len(keys) == size for order in parts for keys in order) or n_ranks == 1

@@ -165,10 +165,28 @@ class ImageDataModule(BothLightningDataModule):
     def _augmenter(self, augment: Augment | Any) -> Any:
         raise NotImplementedError
 
-    def loader(self, split: str, *, train: bool = False, augmented: bool = True, shuffled: bool = True) -> Loader:
+    def loader(
+        self,
+        split: str,
+        *,
+        train: bool = False,
+        augmented: bool = True,
+        shuffled: bool = True,
+        rank: int = 0,
+        n_ranks: int = 1,
+    ) -> Loader:
         """A loader of one split: if ``train``, by default shuffled and augmented; else in the manifest's order.
 
+        Args:
+            split: "train", "val" or "test".
+            train: for training: incomplete batches are left out.
+            augmented: whether training images are augmented.
+            shuffled: whether they come in another order each epoch.
+            rank: of this process among ``n_ranks`` that train together; each has its own part of every step's images.
+            n_ranks: number of these processes.
+
         Raises:
+            ConfigError: there are fewer images than all processes need for a step.
             DataError: the split has no usable images.
         """
         rows = self.required_rows(split)
@@ -180,6 +198,8 @@ class ImageDataModule(BothLightningDataModule):
             shuffle=train and shuffled,
             weights=self._balancing(rows) if train and shuffled and self.balance else None,
             drop_last=train,
+            rank=rank,
+            n_ranks=n_ranks,
         )
         on_bad = partial(self.note_bad, split=split)
         return Loader(dataset, order, num_workers=self.num_workers, on_bad=on_bad)
@@ -209,8 +229,10 @@ class ImageDataModule(BothLightningDataModule):
         raise NotImplementedError
 
     def train_dataloader(self) -> Loader:
-        overfits = getattr(self.trainer, "overfit_batches", 0) > 0  # the same images in each epoch
-        return self.loader("train", train=True, shuffled=not overfits)
+        trainer = self.trainer
+        overfits = getattr(trainer, "overfit_batches", 0) > 0  # the same images in each epoch
+        rank, n_ranks = (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
+        return self.loader("train", train=True, shuffled=not overfits, rank=rank, n_ranks=n_ranks)
 
     def val_dataloader(self) -> Loader | list[Any]:
         return self.loader("val") if len(self.rows_of("val")) else []

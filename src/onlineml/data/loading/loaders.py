@@ -55,6 +55,12 @@ class BatchOrder(Sampler[list[tuple[int, int]]]):
         shuffle: a new order each epoch; False keeps the order of ``rows``.
         weights: (n,) float weights for sampling with replacement; None uses each row once.
         drop_last: leave out the last, smaller batch of an epoch (different images each time).
+        rank: of this process among those that train together, which share the images of a step: as many steps, of the
+            same images, as one process has with the sum of their batches.
+        n_ranks: number of these processes; several need ``drop_last``.
+
+    Raises:
+        ConfigError: a batch without images, or fewer images than all processes need for a step.
     """
 
     def __init__(
@@ -66,18 +72,31 @@ class BatchOrder(Sampler[list[tuple[int, int]]]):
         shuffle: bool = False,
         weights: NDArray[np.float64] | None = None,
         drop_last: bool = False,
+        rank: int = 0,
+        n_ranks: int = 1,
     ) -> None:
         if batch_size < 1:
             raise ConfigError(f"batch_size={batch_size}: expected at least 1")
+        if n_ranks > 1 and len(rows) < batch_size * n_ranks:
+            raise ConfigError(
+                f"{n_ranks} processes with batches of {batch_size} need {batch_size * n_ranks} images for a step, and "
+                f"there are {len(rows)}: use a smaller batch_size, or fewer processes"
+            )
+        self.rank, self.n_ranks = rank, n_ranks
         self.rows, self.batch_size, self.seed, self.shuffle = rows, batch_size, seed, shuffle
         self.weights = None if weights is None else weights / weights.sum()
-        self.drop_last = drop_last and len(rows) > batch_size
+        self.drop_last = drop_last and len(rows) > self.step_size
         self.epoch = 0
         self.start_batch = 0
         self.n_makers = 1  # processes that load batches in turn
 
+    @property
+    def step_size(self) -> int:
+        """Images of a step, of all processes together."""
+        return self.batch_size * self.n_ranks
+
     def __len__(self) -> int:
-        full, rest = divmod(len(self.rows), self.batch_size)
+        full, rest = divmod(len(self.rows), self.step_size)
         return full + (rest > 0 and not self.drop_last)
 
     def set_epoch(self, epoch: int) -> None:
@@ -97,10 +116,15 @@ class BatchOrder(Sampler[list[tuple[int, int]]]):
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         order, epoch, first, size = self.order().tolist(), self.epoch, self.start_batch, self.batch_size
         n_ahead = -(-_FETCHED_AHEAD // size)
+
+        def keys_of(batch: int) -> list[tuple[int, int]]:
+            begin = batch * self.step_size + self.rank * size
+            return [(epoch, i) for i in order[begin : begin + size]]
+
         for batch in range(first, len(self)):
-            keys = BatchKeys((epoch, i) for i in order[batch * size : (batch + 1) * size])
+            keys = BatchKeys(keys_of(batch))
             following = range(batch + self.n_makers, len(self), self.n_makers)[:n_ahead]
-            keys.upcoming = [(epoch, i) for later in following for i in order[later * size : (later + 1) * size]]
+            keys.upcoming = [key for later in following for key in keys_of(later)]
             yield keys
 
 
