@@ -14,7 +14,7 @@ import pytest
 
 import onlineml as oml
 from onlineml import registry
-from onlineml.errors import ConfigError, ConflictError, NotFoundError
+from onlineml.errors import ConfigError, ConflictError, DataError, NotFoundError
 from onlineml.project import sweep as sweeping
 from onlineml.registry import deletion, versions
 from onlineml.storage import io
@@ -85,6 +85,29 @@ def test_nothing_is_found_in_what_is_needed(project: oml.Project) -> None:
     assert "nothing to sweep" in str(swept)
     assert "nothing to sweep" in swept._repr_html_()
     assert _names(project) == before
+
+
+def test_nothing_is_deleted_behind_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever may write to a project on a shared disk could otherwise have others delete their own files."""
+    monkeypatch.setattr(sweeping, "_LEAST_S", 0.0)
+    project, mine = oml.Project.create(tmp_path / "p", class_names=["a"]), tmp_path / "thesis"
+    _published(project, "a")
+    kept = {mine / "chapter.txt", mine / f".x.{'a' * 16}.tmp", mine / "model.json"}
+    mine.mkdir()
+    for path in kept:
+        path.write_bytes(b'{"name": "a"}')
+    (tmp_path / "p/runs").mkdir()
+    (tmp_path / "p/models/7-abcdef").symlink_to(mine)
+    (tmp_path / "p/runs/r").symlink_to(mine)
+    (mine / "model.json").rename(mine / "later")
+    swept = project.sweep(delete=True, older_than_s=0.0)
+    assert swept.leftovers == ()
+    assert "models/7-abcdef/ is a link: what is there is spared" in str(swept)
+    (mine / "later").rename(mine / "model.json")
+    (seven,) = [one for one in project.models.list() if one.version == "7-abcdef"]
+    with pytest.raises(DataError, match=r"models/7-abcdef is a link to another folder; remove the link"):
+        project.models.delete(seven)
+    assert set(mine.iterdir()) == kept
 
 
 def test_what_is_left_is_listed_first_and_deleted_then(project: oml.Project) -> None:

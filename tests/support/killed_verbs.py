@@ -103,7 +103,12 @@ def prepare(inputs: str, template: str) -> None:
 def _leave_behind(project: Path) -> None:
     """Leave what kills left long ago, for the sweep."""
     names = [f"log/annotations/.{number}.jsonl.{number:016x}.tmp" for number in range(1, 6)]
-    for name in (*names, "models/8/weights.safetensors", "models/8/card.md", "models/9/weights.safetensors"):
+    for name in (
+        *names,
+        "models/8-abcdef/weights.safetensors",
+        "models/8-abcdef/card.md",
+        "models/9-abcdef/weights.safetensors",
+    ):
         path = project / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"half")

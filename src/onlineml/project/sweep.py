@@ -21,6 +21,7 @@ from onlineml.errors import ConfigError, StorageError
 from onlineml.pages import markup, table
 from onlineml.registry import deletion, versions
 from onlineml.storage import io
+from onlineml.storage import local as local_files
 from onlineml.storage.documents import decoded
 
 if TYPE_CHECKING:
@@ -131,9 +132,19 @@ class _Seen:
 
     def __init__(self, project: Project, *, now: float, older_than_s: float) -> None:
         self.project = project
-        self.files = io.list_files(project.location)
         self.notes: list[str] = []
+        self.files = self._own(io.list_files(project.location))
+        self.temporary = self._own(io.list_temporary(project.location))
         self._now, self._older_than_s = now, older_than_s
+
+    def _own(self, files: Sequence[FileInfo]) -> list[FileInfo]:
+        """Return the files that are not behind a link to another folder, of which nothing is deleted."""
+        local = self.project.location.local
+        links = () if local is None else local_files.links_above(local, [info.path for info in files])
+        self.notes += [
+            note for link in links if (note := f"{link} is a link: what is there is spared") not in self.notes
+        ]
+        return [info for info in files if not info.path.startswith(links)] if links else list(files)
 
     def folders(self, above: str) -> Iterator[tuple[str, dict[str, FileInfo]]]:
         """Yield each folder below one, with its files by their path in it."""
@@ -153,7 +164,7 @@ class _Seen:
 
 
 def _writes(seen: _Seen) -> Iterator[Leftover]:
-    for info in io.list_temporary(seen.project.location):
+    for info in seen.temporary:
         yield from seen.old("killed write", info.path, [info], "its writer was killed before the file was complete")
     for info in seen.files:
         if _PROBES.fullmatch(info.path):

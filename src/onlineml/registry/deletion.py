@@ -10,10 +10,11 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from onlineml.errors import AlreadyExistsError, ConflictError
+from onlineml.errors import AlreadyExistsError, ConflictError, DataError
 from onlineml.registry import versions
 from onlineml.registry.promotions import aliases, default_author
 from onlineml.storage import io
+from onlineml.storage import local as local_files
 from onlineml.storage.location import Location, Url
 
 if TYPE_CHECKING:
@@ -33,9 +34,11 @@ def delete_version(project: Url, version: ModelVersion, *, reason: str = "", aut
 
     Raises:
         ConflictError: aliases refer to it.
+        DataError: its folder is a link to another one.
         NotFoundError: another process has deleted it.
     """
     folder = Location.of(project)
+    _refuse_link(folder, f"models/{version.version}")
     _refuse_aliased(folder, version)
     note = folder / "models" / version.version / versions.DELETED
     _write_note(note, reason=reason, author=author)
@@ -65,6 +68,15 @@ def _write_note(note: Location, *, reason: str, author: str | None) -> None:
         io.create_bytes(note, json.dumps(facts, ensure_ascii=False).encode())
     except AlreadyExistsError:
         return
+
+
+def _refuse_link(project: Location, version: str) -> None:
+    """Refuse to delete what is not in the project's folder."""
+    if project.local is not None and (links := local_files.links_above(project.local, [f"{version}/any"])):
+        raise DataError(
+            f"{project} has no files of its own in {version}: {links[0].rstrip('/')} is a link to another folder; "
+            "remove the link, and delete what it refers to yourself if nobody needs it"
+        )
 
 
 def _refuse_aliased(project: Location, version: ModelVersion) -> None:

@@ -23,7 +23,7 @@ else:
     SWAPS = True  # whether exactly one of several racing `swap` calls succeeds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 __all__ = [
     "SWAPS",
@@ -181,6 +181,21 @@ def list_files(folder: str, *, recursive: bool, temporary: bool = False) -> Iter
                     yield f"{prefix}{entry.name}", entry.stat()
             except FileNotFoundError:  # deleted since it was listed
                 continue
+
+
+def links_above(folder: str, paths: Iterable[str]) -> tuple[str, ...]:
+    """Return the folders below a folder that hold some files and are links, with a slash at their ends.
+
+    Args:
+        folder: its path.
+        paths: of files below it, as `list_files` gives them.
+    """
+    found: set[str] = set()
+    left = {path.rpartition("/")[0] for path in paths} - {""}
+    while left:
+        found |= left
+        left = {path.rpartition("/")[0] for path in left} - found - {""}
+    return tuple(sorted(f"{path}/" for path in found if os.path.islink(f"{folder}/{path}")))  # noqa: PTH114 (many)
 
 
 def _is_temporary(name: str) -> bool | None:

@@ -172,3 +172,19 @@ def test_which_addresses_are_the_readers_own() -> None:
     assert are_readers_own(own, project=bucket).all()
     assert not are_readers_own(others, project=bucket).any()
     assert not are_readers_own(own, project=disk).any()
+
+
+def test_links_do_not_lead_out_of_an_allowed_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others may write links into a share that is mounted on many machines."""
+    share, private = tmp_path / "disk" / "share", tmp_path / "private"
+    for folder in (share / "in", private):
+        folder.mkdir(parents=True)
+        (folder / "a.jpg").write_bytes(b"")
+    (tmp_path / "mnt").symlink_to(tmp_path / "disk")
+    (share / "one.jpg").symlink_to(private / "a.jpg")
+    (share / "same.jpg").symlink_to(share / "in" / "a.jpg")
+    (share / "all").symlink_to(private)
+    monkeypatch.setenv("ONLINEML_LOCAL_IMAGES", f"{tmp_path}/mnt/share")
+    paths = ["in/a.jpg", "same.jpg", "absent.jpg", "one.jpg", "all/a.jpg", "all/absent.jpg"]
+    own = are_readers_own([f"{tmp_path}/mnt/share/{path}" for path in paths], project=Location("s3://lab/p"))
+    assert own.tolist() == [False, False, False, True, True, True]

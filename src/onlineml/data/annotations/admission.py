@@ -3,12 +3,14 @@
 Everybody who may write to a project may write any entry. One that names a file outside the project where only the
 project's own are meant, an image by a path with ``..``, or a split that does not exist is left out when the log is
 read; all others count. Images may be at any address in other stores, and of a local project anywhere on the machine. A
-project elsewhere may name images on the reader's disk only below the folders in ``ONLINEML_LOCAL_IMAGES``, and in those
-from which this user has added images to it on this machine, which are noted in the user's data folder.
+project elsewhere may name images on the reader's disk only below the folders in ``ONLINEML_LOCAL_IMAGES``, where links
+must not lead out of them, and in those from which this user has added images to it on this machine, which are noted in
+the user's data folder.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import warnings
@@ -136,12 +138,33 @@ def are_readers_own(uris: Sequence[str], *, project: Location) -> npt.NDArray[np
     if project.local is not None or not uris:
         return np.zeros(len(uris), dtype=bool)
     above = tuple(f"{one.rstrip('/')}/" for one in os.environ.get(FOLDERS, "").split(os.pathsep) if one)
-    noted = _noted(project)
+    noted, real = _noted(project), _RealPaths()
+    real_above = tuple(f"{os.path.realpath(one)}/" for one in above)
 
     def allowed(path: str) -> bool:
-        return path.startswith(above) or os.path.dirname(path) in noted  # noqa: PTH120 (of many paths)
+        if os.path.dirname(path) in noted:  # noqa: PTH120 (of many paths)
+            return True
+        return path.startswith(above) and real.of(path).startswith(real_above)  # others may write links there
 
     return np.array([not all(map(allowed, _local_paths(uri))) for uri in uris], dtype=bool)
+
+
+class _RealPaths:
+    """Paths without links; each folder is looked at once, because there may be many files on a slow disk."""
+
+    def __init__(self) -> None:
+        self._folders: dict[str, tuple[str, frozenset[str]]] = {}
+
+    def of(self, path: str) -> str:
+        """Return the path of a file without links; of one that is not there, what it would be."""
+        folder, _, name = path.rpartition("/")
+        if folder not in self._folders:
+            links: list[str] = []
+            with contextlib.suppress(OSError), os.scandir(folder) as entries:
+                links = [entry.name for entry in entries if entry.is_symlink()]
+            self._folders[folder] = os.path.realpath(folder), frozenset(links)
+        real, linked = self._folders[folder]
+        return os.path.realpath(path) if name in linked else f"{real}/{name}"
 
 
 def note_folders(uris: Sequence[str], *, project: Location) -> None:
