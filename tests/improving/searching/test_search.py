@@ -10,6 +10,8 @@ import torch
 import onlineml as oml
 from onlineml.errors import ConfigError, DivergedError, StoppedError
 from onlineml.improving.searching import Candidate, attempt
+from tiny_boxes import drawn_manifest
+from tiny_labels import label_project
 from tiny_projects import FACTORY, colour_project
 
 SLOW, GOOD = 1e-6, 100.0  # factors of the rate: the head learns nothing, or enough
@@ -164,6 +166,24 @@ def test_what_cannot_be_searched_is_refused_before_training(tmp_path, decoded_ph
     with pytest.raises(ConfigError, match=message):
         oml.search(colour_project(tmp_path), progress="none", **arguments)
     assert not trained
+
+
+@pytest.mark.parametrize("task", ["multilabel", "detection"])
+def test_other_tasks(tmp_path, decoded_photos, monkeypatch, task):
+    fit = attempt.fit
+    monkeypatch.setattr(attempt, "fit", lambda model, images, *, run, budget_s, progress: fit(
+        model, images, run=run, epochs=1, progress=progress))  # fmt: skip
+    if task == "multilabel":
+        project, backbone = label_project(tmp_path), FACTORY
+    else:
+        project, backbone = oml.Project.create(str(tmp_path / "project"), task=task), "tiny_projects:narrow_net"
+        project.add(drawn_manifest(tmp_path / "photos", counts={"train": 8, "val": 2, "test": 2}))
+
+    found = oml.search(project, budget_s=60, candidates=[Candidate(backbone=backbone, size=32)], progress="none")
+
+    assert found.outcome.verdict == "first"
+    assert found.metric == found.outcome.scores.headline[0]
+    assert found.metric in str(found)
 
 
 def test_a_split_without_images_is_named(tmp_path, decoded_photos):

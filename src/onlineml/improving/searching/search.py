@@ -120,7 +120,7 @@ def _candidates(
         stored = msgspec.json.encode(spec["candidates"])
         return tuple(decoded(stored, list[Candidate], "the candidates of the search"))
     if given is None:
-        least_s = _LEAST_S[bool(data.kind.one_by_one)]
+        least_s = _LEAST_S[not data.kind.label_alone]
         return draw_candidates(data, affordable(budget_s, least_s=least_s), seed=seed)
     listed = tuple(given) if isinstance(given, list | tuple) else (given,)
     for one in listed:
