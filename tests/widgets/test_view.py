@@ -96,6 +96,7 @@ def test_without_a_front_end_the_picture_is_all_and_no_widget_is_made(
     (bundle,) = shown
     assert set(bundle) == {"text/html", "text/plain"}
     assert "<p>0</p>" in bundle["text/html"]
+    assert "Shown as it was; run this cell to go on." in bundle["text/html"]
     assert view._widget is None
     assert view._repr_mimebundle_() == bundle
 

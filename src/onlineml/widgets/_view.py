@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["View", "has_front_end", "own_project", "page_key", "require_own_task", "script_text", "static_text"]
 
 _STATIC = "text/html"
+# of a saved notebook or an exported page; hidden with the static part while the view is live
+_SAVED = '<div style="margin-top:6px;font-size:12px;opacity:.8">Shown as it was; run this cell to go on.</div>'
 
 
 def has_front_end() -> bool:
@@ -103,7 +105,7 @@ class View:
     @patience.click
     def _bundle(self) -> dict[str, str]:
         self._left = self.static_html()
-        return {_STATIC: f'<div id="{self.view_id}">{self._left}</div>', "text/plain": repr(self)}
+        return {_STATIC: f'<div id="{self.view_id}">{self._left}{_SAVED}</div>', "text/plain": repr(self)}
 
     def leave(self) -> None:
         """Update the static part."""
