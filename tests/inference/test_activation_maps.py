@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import onlineml as oml
-from onlineml.errors import ConfigError
-from onlineml.inference.activation_maps import activation_figure, activation_maps
+from onlineml.errors import ConfigError, DataError
+from onlineml.inference.activation_maps import activation_figure, activation_maps, with_activation_maps
 from picture_files import png
-from tiny import CLASSES
+from tiny import CLASSES, make_photos
 from tiny_boxes import tiny_detector
 from tiny_projects import ColourNet
 
@@ -122,3 +124,32 @@ def test_what_has_no_places_is_refused():
     for call in (activation_maps, activation_figure):
         with pytest.raises(ConfigError, match="found ObjectDetector, whose boxes show places"):
             call(tiny_detector(), _stack(_photo(0, 0, 0)))
+
+
+def test_scores_show_what_spoke_for_each_mistake(tmp_path: Path):
+    data = oml.Manifest.from_folders(str(make_photos(tmp_path, counts={"test": 3})))
+    model = oml.ImageClassifier(class_names=data.class_names, backbone=Averaged(3), seed=0)
+    model.size_hw = SIZE
+    model.eval()
+    plain = oml.evaluate(model, data, n_bootstrap=0)
+    assert plain.thumbnails
+
+    mapped = with_activation_maps(plain, model, data)
+
+    assert mapped.mistakes == plain.mistakes
+    assert list(mapped.thumbnails) == list(plain.thumbnails)
+    for image_id, jpeg in mapped.thumbnails.items():
+        assert jpeg != plain.thumbnails[image_id]
+        assert Image.open(io.BytesIO(jpeg)).size == SIZE[::-1]
+    (worst,) = [m.image_id for m in plain.mistakes][:1]
+    uris = dict(zip(data.column("image_id"), data.urls(), strict=True))
+    photo = np.asarray(Image.open(uris[worst]).convert("RGB").resize(SIZE[::-1]), np.float32)
+    seen = np.asarray(Image.open(io.BytesIO(mapped.thumbnails[worst])), np.float32)
+    maps = activation_maps(model, _stack(photo.astype(np.uint8)))
+    changed = np.abs(seen - photo).mean(2)
+    hot = maps.maps[0] > 0.7
+    assert changed[hot].mean() > changed[~hot].mean()  # the photo, bright where something spoke for the class
+    with pytest.raises(DataError, match="pass the one that was evaluated"):
+        with_activation_maps(plain, model, data.take([0]))
+    with pytest.raises(ConfigError, match="are of a classifier"):
+        with_activation_maps(plain, tiny_detector(), data)

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import itertools
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
 from onlineml.arguments.checks import one_of, whole
-from onlineml.errors import ConfigError
+from onlineml.errors import ConfigError, DataError
 from onlineml.evaluation.render.image_grid import image_grid
 from onlineml.inference.predict_classifier import fitted
 from onlineml.inference.stream import Stream
 from onlineml.models.modes import in_eval_mode
+from onlineml.tasks import task_of
 from onlineml.tasks.classifier import ClassifierModule
 
 if TYPE_CHECKING:
@@ -29,12 +30,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from onlineml.data.manifest.manifest import Manifest
+    from onlineml.evaluation.base import BaseScores
     from onlineml.storage.location import Options
 
-__all__ = ["ActivationMaps", "activation_figure", "activation_maps"]
+__all__ = ["ActivationMaps", "activation_figure", "activation_maps", "with_activation_maps"]
+
+S = TypeVar("S", bound="BaseScores")
 
 _HEAT_SHARE = 0.55  # of the colour, where the map is 1
 _INCHES = 2.0
+_BATCH_SIZE = 16
+_JPEG_QUALITY = 85
 
 
 class ActivationMaps(NamedTuple):
@@ -101,6 +108,41 @@ def activation_figure(
     return image_grid(
         [picture for picture, _ in shown], [text for _, text in shown], columns=4, limit=limit, inches=_INCHES
     )
+
+
+def with_activation_maps(scores: S, model: ClassifierModule, data: Manifest) -> S:
+    """Return the scores with the model's evidence: reports and figures show what spoke for each mistake.
+
+    The thumbnails that `onlineml.evaluate` stored become photos as the network sees them, bright where they speak for
+    the most likely class, as in `activation_figure`.
+
+    Args:
+        scores: of the model on ``data``.
+        model: the classifier, also of several labels.
+        data: the manifest that was evaluated.
+
+    Raises:
+        ConfigError: as `activation_maps`.
+        DataError: the manifest is not the one that was evaluated.
+    """
+    _chosen(model, None)  # before an image is read
+    row_of = {str(image_id): i for i, image_id in enumerate(data.column("image_id"))}
+    if missing := [image_id for image_id in scores.thumbnails if image_id not in row_of]:
+        raise DataError(f"the manifest has no image {missing[0]!r}: pass the one that was evaluated")
+    rows = np.array([row_of[image_id] for image_id in scores.thumbnails], np.int64)
+    datamodule = task_of(model).load("datamodule")(data, size_hw=model.input_size_hw(), batch_size=_BATCH_SIZE)
+    found = dict(scores.thumbnails)
+    for batch in datamodule.loader_of(rows) if len(rows) else ():
+        pixels = batch["image"].permute(0, 2, 3, 1).numpy()
+        heated = map(_heated, pixels, activation_maps(model, batch["image"]).maps)
+        found |= {i: _jpeg(picture) for i, picture in zip(batch["image_id"], heated, strict=True)}
+    return scores.with_thumbnails(found)
+
+
+def _jpeg(pixels: NDArray[np.uint8]) -> bytes:
+    import cv2  # noqa: PLC0415
+
+    return bytes(cv2.imencode(".jpg", pixels[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1])
 
 
 def _chosen(model: ClassifierModule, label: str | None) -> int | None:
