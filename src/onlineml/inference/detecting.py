@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 import torch
 
-from onlineml.data.augment.detection_geometry import fit_inside, keep_inside, kept_hw, pad_together
+from onlineml.data.augment.detection_geometry import fit_inside, keep_inside, least_side, pad_together
 from onlineml.data.images.decode import decode
 from onlineml.data.manifest.box_arrays import clean_boxes
 from onlineml.inference.detections import ImageDetections
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-__all__ = ["DetectionModel", "Fitted", "detect_in", "fitted_image"]
+__all__ = ["DetectionModel", "Fitted", "detect_in", "fitted_image", "tile_size_of"]
 
 
 class DetectionModel(Protocol):
@@ -73,20 +73,33 @@ class Fitted(NamedTuple):
     size_hw: tuple[int, int]
 
 
-def fitted_image(content: bytes | NDArray[np.uint8], *, size_hw: tuple[int, int]) -> Fitted:
+def tile_size_of(model: DetectionModel) -> int | None:
+    """Return the side of a model's tiles in pixels of the photos; None if it sees whole photos, as others' models."""
+    tiles = getattr(model, "tiles", None)
+    return None if tiles is None else int(tiles.size)
+
+
+def fitted_image(
+    content: bytes | NDArray[np.uint8], *, size_hw: tuple[int, int], tile_size: int | None = None
+) -> Fitted:
     """Prepare an image as in evaluation, as a copy.
+
+    Args:
+        content: of the file, or its (H, W, 3) pixels.
+        size_hw: of the network's input.
+        tile_size: see `onlineml.data.augment.detection_geometry.view_scale`; a large image then stays larger.
 
     Raises:
         BadImageError: it is unusable.
     """
     if isinstance(content, bytes):
-        decoded = decode(content, min_side=min(kept_hw(size_hw)))
+        decoded = decode(content, min_side=least_side(size_hw, tile_size))
         pixels, original_hw = decoded.pixels, decoded.size_hw
     else:
         pixels, original_hw = content, (content.shape[0], content.shape[1])
-    kept = keep_inside(pixels, original_hw, size_hw=size_hw)
-    pixels, scale = fit_inside(kept, size_hw, original_hw=original_hw)
-    return Fitted(np.array(pixels), scale, original_hw)
+    kept = keep_inside(pixels, original_hw, size_hw=size_hw, tile_size=tile_size)
+    pixels, scale = fit_inside(kept, size_hw, original_hw=original_hw, tile_size=tile_size)
+    return Fitted(pixels if isinstance(content, bytes) else np.array(pixels), scale, original_hw)
 
 
 def detect_in(model: DetectionModel, images: Sequence[Fitted]) -> list[ImageDetections | None]:

@@ -14,7 +14,7 @@ from onlineml.errors import DataError, TrainingError
 from onlineml.evaluation.detection.detections import Detections
 from onlineml.evaluation.detection.score import detection_scores
 from onlineml.inference.cutoffs import cutoffs
-from onlineml.inference.detecting import Fitted, detect_in
+from onlineml.inference.detecting import Fitted, detect_in, tile_size_of
 from onlineml.inference.evaluation import own_label_ids, slice_values, small_jpegs
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ def evaluate_detector(
         batch_size=options.batch_size,
         num_workers=options.num_workers,
         augment="none",
+        tile_size=tile_size_of(model),
         max_bad=options.max_bad,
     )
     found = detections_in(model, dm.loader(options.split))

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from onlineml.inference.cutoffs import cutoffs
-from onlineml.inference.detecting import detect_in, fitted_image
+from onlineml.inference.detecting import detect_in, fitted_image, tile_size_of
 from onlineml.inference.detections import DetectionRows, ImageDetections
 from onlineml.inference.stream import Stream
 
@@ -32,8 +32,10 @@ def predict_objects(model: DetectionModel, images: Any, options: PredictOptions)
         ConfigError: a threshold is outside 0..1, or the model was never trained.
         UnknownClassError: a threshold is given for a class that the model does not have.
     """
-    prepare = partial(fitted_image, size_hw=model.input_size_hw())
-    stream = Stream(images, prepare, batch_size=options.batch_size, storage_options=options.storage_options)
+    tile_size = tile_size_of(model)
+    prepare = partial(fitted_image, size_hw=model.input_size_hw(), tile_size=tile_size)
+    together = options.batch_size if tile_size is None else 1  # a large image at the scale of its tiles
+    stream = Stream(images, prepare, batch_size=together, storage_options=options.storage_options)
     least = cutoffs(model, options.threshold)
     return DetectionRows(partial(_detections, model, stream, least, options.top_k), model=model.reference)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from onlineml.arguments.checks import instance, seconds, whole
+from onlineml.errors import ConfigError
 from onlineml.tasks import task_names, task_of
 from onlineml.tasks.choosing.plan import Quality, check_quality, plan_for
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from onlineml.data.manifest.manifest import Manifest
     from onlineml.storage.location import Options, Url
     from onlineml.tasks.base import VisionModule
+    from onlineml.tasks.task import Task
 
 __all__ = ["datamodule_for", "list_models", "model_for"]
 
@@ -23,6 +25,7 @@ def datamodule_for(
     model: VisionModule | None = None,
     size: int | Literal["auto"] | None = "auto",
     batch_size: int | Literal["auto"] | None = "auto",
+    tile_size: int | Literal["auto"] | None = "auto",
     quality: Quality = "balanced",
     budget_s: float | None = None,
     seed: int = 0,
@@ -40,6 +43,9 @@ def datamodule_for(
             small objects need. With ``budget_s``, a short measurement makes it smaller if few epochs would fit.
         batch_size: images per batch. ``"auto"`` or None chooses it: 32 for classification (16 for fewer than 320
             photos) and 4 for detection, more on a GPU, less if memory is short.
+        tile_size: of a detector: side in pixels of the square parts of a photo that it looks at one by one, in training
+            and wherever the model is used. ``"auto"`` chooses it where small objects would have less than 12 pixels at
+            ``size``, and else takes None: whole photos.
         quality: ``"fast"``, ``"balanced"`` or ``"best"``: how much time a photo is worth.
         budget_s: seconds of training that `fit` will be given.
         seed: of order and augmentation, 0..2**31-1.
@@ -63,19 +69,26 @@ def datamodule_for(
         model=model,
         size=None if size == "auto" else whole("size", size, least=8, of="pixels", optional=True),
         batch_size=None if batch_size == "auto" else whole("batch_size", batch_size, least=1, optional=True),
+        tile_size=_tile_size(task, tile_size),
         quality=quality,
         budget_s=seconds("budget_s", budget_s, optional=True),
     )
-    made: ImageDataModule = task.load("datamodule")(
-        data,
-        size_hw=(plan.size, plan.size),
-        batch_size=plan.batch_size,
-        seed=seed,
-        num_workers=num_workers,
-        max_bad=max_bad,
-    )
+    options: dict[str, Any] = {"seed": seed, "num_workers": num_workers, "max_bad": max_bad}
+    if plan.tile_size is not None:
+        options["tile_size"] = plan.tile_size
+    side, make = plan.size, task.load("datamodule")
+    made: ImageDataModule = make(data, size_hw=(side, side), batch_size=plan.batch_size, **options)
     made.chosen = plan.text
     return made
+
+
+def _tile_size(task: Task, given: int | Literal["auto"] | None) -> int | Literal["auto"] | None:
+    if given is None or given == "auto":
+        return given
+    side = whole("tile_size", given, least=8, of="pixels")
+    if task.kind.label_alone:
+        raise ConfigError(f"tile_size={side}: expected None for {task.name}; only a detector sees tiles")
+    return side
 
 
 def model_for(

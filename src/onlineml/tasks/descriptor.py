@@ -34,6 +34,12 @@ class _Training(msgspec.Struct):
     kept: KeptSettings | None = None
 
 
+class _Tiles(msgspec.Struct):
+    size: Annotated[int, Meta(ge=8, le=1_000_000)]
+    overlap: Annotated[int, Meta(ge=0, le=1_000_000)]
+    whole: bool = False
+
+
 class _Descriptor(msgspec.Struct):
     backbone: str
     architecture: str
@@ -47,6 +53,7 @@ class _Descriptor(msgspec.Struct):
     weights_from: Annotated[str, Meta(max_length=2000)] | None = None
     weights_licence: Annotated[str, Meta(max_length=2000)] | None = None
     training: _Training | None = None
+    tiles: _Tiles | None = None
 
 
 def check_descriptor(descriptor: Mapping[str, Any], *, source: str) -> None:

@@ -30,6 +30,7 @@ class ImageSettings(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unkn
     multi_scale: tuple[_Zoom, _Zoom] | None = None
     mosaic: _Chance = 0.0
     copy_paste: _Chance = 0.0
+    tile_size: Annotated[int, Meta(ge=8, le=1_000_000)] | None = None
 
     @property
     def augment_again(self) -> str:

@@ -165,3 +165,50 @@ def test_unknown_choices_are_refused():
         oml.datamodule_for(labelled(10), size="large")
     with pytest.raises(ConfigError, match="batch_size=0"):
         oml.datamodule_for(labelled(10), batch_size=0)
+
+
+@pytest.mark.parametrize(
+    ("photo", "box", "options", "expected"),
+    [
+        # 40 of 4,000 px are 6.4 at 640: tiles show them at .4 of their size, which needs 3 * 40 * .4 = 48 px at least
+        (4000, (0, 0, 40, 40), {}, (320, 800)),
+        (4000, (0, 0, 40, 40), {"size": 640}, (640, 1600)),
+        (4000, (0, 0, 40, 40), {"size": 640, "batch_size": 2}, (640, 1600)),
+        (4000, (0, 0, 40, 40), {"tile_size": None}, (640, None)),
+        (4000, (0, 0, 40, 40), {"tile_size": 500}, (640, 500)),
+        (4000, (0, 0, 40, 40), {"quality": "best"}, (320, 533)),  # 24 px of 40
+        (4000, (0, 0, 8, 8), {}, (320, 320)),  # never enlarged
+        (4000, (0, 0, 100, 100), {}, (640, None)),  # 16 px
+        (1200, (0, 0, 5, 5), {}, (640, None)),  # a photo that has little more to show
+        (6000, (0, 0, 400, 4), {}, (480, 1200)),  # 400 px long: a tile is three times as long
+    ],
+)
+def test_small_objects_in_large_photos_are_seen_in_tiles(
+    machine: dict[str, Any], photo: int, box: Any, options: Any, expected: Any
+):
+    batches = oml.datamodule_for(boxed([box], width=photo), **options)
+    assert isinstance(batches, oml.DetectionDataModule)
+    assert (batches.size_hw[0], batches.tile_size) == expected
+    if expected[1] is not None and "tile_size" not in options:
+        assert f"in tiles of {expected[1]} px of the photos" in batches.chosen
+
+
+def test_what_tiles_change_is_said(machine: dict[str, Any]):
+    said = oml.datamodule_for(boxed([(0, 0, 40, 40)], width=4000)).chosen
+    assert "in tiles of 800 px of the photos, where small objects have 16 px instead of 3, " in said
+
+
+def test_only_a_detector_has_tiles(machine: dict[str, Any]):
+    with pytest.raises(ConfigError, match="tile_size=64: expected None for classification"):
+        oml.datamodule_for(labelled(40), tile_size=64)
+    with pytest.raises(ConfigError, match="tile_size='large'"):
+        oml.datamodule_for(boxed([(0, 0, 9, 9)]), tile_size="large")
+
+
+def test_several_labels_need_no_tiles(machine: dict[str, Any]):
+    table = {"image_id": ["a", "b"], "uri": ["a", "b"], "labels": [["x"], ["x", "y"]], "split": ["train"] * 2}
+    sizes = {name: pa.array([6000, 6000], pa.int32()) for name in ("width", "height")}
+    data = oml.Manifest(pa.table(table | sizes), class_names=("x", "y"), task="multilabel")
+    assert oml.datamodule_for(data, size=64, batch_size=2).size_hw == (64, 64)
+    with pytest.raises(ConfigError, match="tile_size=64: expected None for multilabel"):
+        oml.datamodule_for(data, size=64, tile_size=64)

@@ -21,11 +21,12 @@ from onlineml.data.augment.detection_geometry import (
     Picture,
     View,
     canvas_hw,
-    fit_scale,
     fitted,
     objects_within,
     scaled,
     shown,
+    turned,
+    view_scale,
 )
 from onlineml.errors import ConfigError
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from numpy.random import Generator
     from numpy.typing import NDArray
 
+    from onlineml.data.augment.tiles import Tiles
+
 __all__ = ["DetectionAugmenter", "Flips", "Partners"]
 
 Flips = Literal["none", "horizontal", "all"]
@@ -42,6 +45,7 @@ Flips = Literal["none", "horizontal", "all"]
 _MOSAIC_ZOOM = 0.7  # times the usual zoom: a quarter of the canvas then shows about half of its image
 _PASTED = 3  # maximum number of objects pasted from one partner
 _TRIES = 10  # attempts to place each of them
+_AROUND = 0.5  # fraction of the tiles that contain an object for certain: most of an aerial photo may be empty
 _COVERED = 0.3  # fraction of another object that a pasted one may cover
 
 
@@ -106,6 +110,8 @@ class DetectionAugmenter:
             applied before a custom Compose, as are mosaic and pasted objects.
         mosaic: probability of combining four images.
         copy_paste: probability of pasting objects of another image.
+        tiles: a random part of a larger image, at the scale of these, is shown instead of the whole; every second one
+            around an object.
 
     Raises:
         ConfigError: an argument is invalid.
@@ -121,6 +127,7 @@ class DetectionAugmenter:
         multi_scale: tuple[float, float] | None = None,
         mosaic: float = 0.0,
         copy_paste: float = 0.0,
+        tiles: Tiles | None = None,
     ) -> None:
         one_of("flips", flips, get_args(Flips))
         if multi_scale is not None:
@@ -130,7 +137,7 @@ class DetectionAugmenter:
                 number("multi_scale", end, zooms, least=0.1, most=10.0)
             if not ends or ends[0] > ends[1]:
                 raise ConfigError(f"multi_scale={multi_scale}: expected {zooms}")
-        self.size_hw, self.seed, self.flips = size_hw, seed, flips
+        self.size_hw, self.seed, self.flips, self.tiles = size_hw, seed, flips, tiles
         chance = "a probability between 0 and 1"
         self.mosaic = number("mosaic", mosaic, chance, least=0.0, most=1.0)
         self.copy_paste = number("copy_paste", copy_paste, chance, least=0.0, most=1.0)
@@ -164,7 +171,7 @@ class DetectionAugmenter:
 
         Args:
             picture: the stored image; not modified.
-            epoch: 0, 1, …
+            epoch: 0, 1, …; of an image that is drawn several times in an epoch, the number of the draw.
             image_key: 64 bits that identify the image, independent of its position in the manifest.
             mosaic: three other images for a mosaic, or none.
             paste: another image whose objects are pasted.
@@ -173,14 +180,17 @@ class DetectionAugmenter:
             An image that fits inside ``size_hw``, with its boxes within its pixels.
         """
         rng = self._rng(epoch, image_key, stream=0)
-        canvas = canvas_hw(picture.size_hw, self.size_hw)
+        tile_size = self._tile_size
+        if self.tiles is not None and self.tiles.shows_whole(epoch, picture.size_hw, self.size_hw):
+            tile_size = None
+        canvas = canvas_hw(picture.size_hw, self.size_hw, tile_size)
         filled = None
         if mosaic:
             result = self._mosaic([picture, *mosaic], canvas, rng)
-        elif not self._is_plain:
-            result, filled = self._placed(picture, canvas, rng)
+        elif not self._is_plain or tile_size is not None:
+            result, filled = self._placed(picture, canvas, rng, tile_size=tile_size)
         else:
-            result = picture if self._users is not None else fitted(picture, self.size_hw)
+            result = fitted(picture, self.size_hw) if self._users is None or self.tiles is not None else picture
             result = objects_within(result, (0, 0, *result.pixels.shape[1::-1]))
         if paste is not None:
             result = self._with_pasted(result, paste, filled, rng)
@@ -190,14 +200,24 @@ class DetectionAugmenter:
         key = np.array([(self.seed << 24) ^ epoch, image_key], dtype=np.uint64)
         return np.random.Generator(np.random.Philox(key=key, counter=[0, 0, 0, stream]))
 
+    @property
+    def _tile_size(self) -> int | None:
+        return None if self.tiles is None else self.tiles.size
+
     def _placed(
-        self, picture: Picture, canvas: tuple[int, int], rng: Generator, *, zoom: float = 1.0
+        self,
+        picture: Picture,
+        canvas: tuple[int, int],
+        rng: Generator,
+        *,
+        zoom: float = 1.0,
+        tile_size: int | None = None,
     ) -> tuple[Picture, Window]:
         """Zoom, shift, flip and recolour an image on a canvas; also return the part of the canvas that it fills."""
         strength = self._strength
         low, high = strength.zoom
         zoom *= math.exp(rng.uniform(math.log(low), math.log(high)))
-        scale = fit_scale(picture.size_hw, self.size_hw) * zoom
+        scale = view_scale(picture.size_hw, self.size_hw, tile_size) * zoom
         mirrored, upside_down, transposed = (rng.random(3) < 0.5).tolist()
         view = View(
             canvas,
@@ -207,12 +227,17 @@ class DetectionAugmenter:
             upside_down=upside_down and self.flips == "all",
         )
         turned_hw = picture.pixels.shape[1::-1] if view.transposed else picture.pixels.shape[:2]
+        near_yx = None if tile_size is None else _random_place(turned(picture.boxes_xyxy, view, turned_hw), rng)
         offsets = []
-        for n, side in zip(turned_hw, canvas, strict=True):
+        for axis, (n, side) in enumerate(zip(turned_hw, canvas, strict=True)):
             # a uniform position without cropping if there is room; with little room, shifted nevertheless
             free = side - n * view.factor
             middle, reach = free / 2, max(abs(free) / 2, strength.shift * side)
-            offsets.append(int(rng.integers(math.ceil(middle - reach), math.floor(middle + reach) + 1)))
+            low, high = math.ceil(middle - reach), math.floor(middle + reach)
+            if near_yx is not None:
+                place = near_yx[axis] * view.factor
+                low, high = max(low, min(high, math.ceil(-place))), min(high, max(low, math.floor(side - place)))
+            offsets.append(int(rng.integers(low, high + 1)))
         result, filled = shown(picture, replace(view, offset_yx=(offsets[0], offsets[1])))
         result.pixels[filled] = self._recoloured(result.pixels[filled], rng)
         return result, filled
@@ -243,7 +268,8 @@ class DetectionAugmenter:
         parts: list[Picture] = []
         for picture, which in zip(pictures, rng.permutation(4).tolist(), strict=True):
             (top, bottom), (left, right) = cells[which]
-            part, _ = self._placed(picture, (bottom - top, right - left), rng, zoom=_MOSAIC_ZOOM)
+            cell = (bottom - top, right - left)
+            part, _ = self._placed(picture, cell, rng, zoom=_MOSAIC_ZOOM, tile_size=self._tile_size)
             pixels[top:bottom, left:right] = part.pixels
             shift = np.array([left, top, left, top], dtype=np.float64)
             boxes.append(part.boxes_xyxy + shift)
@@ -260,11 +286,12 @@ class DetectionAugmenter:
 
     def _with_pasted(self, picture: Picture, source: Picture, filled: Window | None, rng: Generator) -> Picture:
         """Paste objects of another image at about the zoom of this one, where they cover little of existing ones."""
-        zoom = picture.scale / fit_scale(picture.size_hw, self.size_hw)
+        zoom = picture.scale / view_scale(picture.size_hw, self.size_hw, self._tile_size)
         pixels, boxes, labels = picture.pixels.copy(), picture.boxes_xyxy, [picture.label_ids]
         window = (slice(0, pixels.shape[0]), slice(0, pixels.shape[1])) if filled is None else filled
         for which in rng.permutation(len(source.boxes_xyxy))[:_PASTED].tolist():
-            factor = fit_scale(source.size_hw, self.size_hw) * zoom / source.scale * math.exp(rng.uniform(-0.2, 0.2))
+            usual = view_scale(source.size_hw, self.size_hw, self._tile_size)
+            factor = usual * zoom / source.scale * math.exp(rng.uniform(-0.2, 0.2))
             x1, y1, x2, y2 = source.boxes_xyxy[which].tolist()
             left, top = math.floor(x1), math.floor(y1)  # whole pixels are pasted, slightly more than the box
             part = source.pixels[top : math.ceil(y2), left : math.ceil(x2)]
@@ -278,6 +305,15 @@ class DetectionAugmenter:
             boxes = np.concatenate([boxes, box[None] + (x, y, x, y)])
             labels.append(source.label_ids[which : which + 1])
         return replace(picture, pixels=pixels, boxes_xyxy=boxes, label_ids=np.concatenate(labels))
+
+
+def _random_place(boxes_xyxy: NDArray[np.float64], rng: Generator) -> tuple[float, float] | None:
+    """Return y and x of the centre of an object that a part of an image should contain; every second time None."""
+    wanted, which = rng.random() < _AROUND, rng.random()
+    if not len(boxes_xyxy) or not wanted:
+        return None
+    x1, y1, x2, y2 = boxes_xyxy[int(which * len(boxes_xyxy))].tolist()
+    return (y1 + y2) / 2, (x1 + x2) / 2
 
 
 def _strength(augment: str) -> _Strength:

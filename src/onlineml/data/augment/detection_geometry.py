@@ -25,10 +25,15 @@ __all__ = [
     "keep_inside",
     "kept_hw",
     "kept_scale",
+    "least_side",
     "objects_within",
     "pad_together",
+    "padded_side",
     "scaled",
     "shown",
+    "turned",
+    "view_hw",
+    "view_scale",
 ]
 
 GREY = 114  # padding value of YOLOv5 and its successors: near the mean of photos
@@ -87,18 +92,42 @@ def fit_scale(size_hw: tuple[int, int], inside_hw: tuple[int, int]) -> float:
     return min(inside_hw[0] / size_hw[0], inside_hw[1] / size_hw[1])
 
 
+def view_scale(original_hw: tuple[int, int], size_hw: tuple[int, int], tile_size: int | None = None) -> float:
+    """Return the factor by which an upright original is scaled for a network's input of ``size_hw``.
+
+    With tiles of that many pixels of an original, see `onlineml.data.augment.tiles.Tiles`, none is shrunk further than
+    a tile, nor enlarged further than a tile or its own pixels; without, each just fits.
+    """
+    fits = fit_scale(original_hw, size_hw)
+    return fits if tile_size is None else max(min(fits, 1.0), fit_scale((tile_size, tile_size), size_hw))
+
+
+def view_hw(original_hw: tuple[int, int], size_hw: tuple[int, int], tile_size: int | None = None) -> tuple[int, int]:
+    """Return the largest height and width of an image that was scaled by `view_scale`."""
+    if tile_size is None:
+        return size_hw
+    scale = view_scale(original_hw, size_hw, tile_size)
+    height, width = (max(1, math.floor(n * scale + 0.5)) for n in original_hw)
+    return height, width
+
+
 def kept_hw(size_hw: tuple[int, int]) -> tuple[int, int]:
     """Return the maximum height and width of an image stored for training at ``size_hw``."""
     return math.ceil(_SCALE * size_hw[0]), math.ceil(_SCALE * size_hw[1])
 
 
-def kept_scale(original_hw: tuple[int, int], size_hw: tuple[int, int]) -> float:
+def kept_scale(original_hw: tuple[int, int], size_hw: tuple[int, int], tile_size: int | None = None) -> float:
     """Return stored pixels per pixel of the upright original, for training at ``size_hw``; at most 1."""
-    return min(1.0, fit_scale(original_hw, kept_hw(size_hw)))
+    return min(1.0, view_scale(original_hw, kept_hw(size_hw), tile_size))
+
+
+def least_side(size_hw: tuple[int, int], tile_size: int | None = None) -> int | None:
+    """Return the pixels that the shorter side of an image must keep while it is decoded; None: all of them."""
+    return min(kept_hw(size_hw)) if tile_size is None else None
 
 
 def keep_inside(
-    pixels: NDArray[np.uint8], original_hw: tuple[int, int], *, size_hw: tuple[int, int]
+    pixels: NDArray[np.uint8], original_hw: tuple[int, int], *, size_hw: tuple[int, int], tile_size: int | None = None
 ) -> NDArray[np.uint8]:
     """Shrink a decoded image to the scale at which it is stored for a network's input of ``size_hw``.
 
@@ -106,20 +135,26 @@ def keep_inside(
         pixels: (h, w, 3) uint8, the upright image, possibly reduced by an integer factor in its decoder.
         original_hw: height and width of the upright original.
         size_hw: the network's input.
+        tile_size: see `view_scale`.
 
     Returns:
-        (h, w, 3) uint8 inside 1.25 times ``size_hw``; a smaller image is not changed.
+        (h, w, 3) uint8 inside 1.25 times ``size_hw``, or with tiles inside 1.25 times their scale; a smaller image is
+        not changed.
     """
-    scale = kept_scale(original_hw, size_hw)
+    scale = kept_scale(original_hw, size_hw, tile_size)
     reduced = max(1, round(max(original_hw) / max(pixels.shape[:2])))
     if scale * reduced >= 1:
         return pixels
-    height, width = kept_hw(size_hw)
+    height, width = view_hw(original_hw, kept_hw(size_hw), tile_size)
     return np.ascontiguousarray(scaled(pixels, scale * reduced)[:height, :width])
 
 
 def fit_inside(
-    pixels: NDArray[np.uint8], size_hw: tuple[int, int], *, original_hw: tuple[int, int] | None = None
+    pixels: NDArray[np.uint8],
+    size_hw: tuple[int, int],
+    *,
+    original_hw: tuple[int, int] | None = None,
+    tile_size: int | None = None,
 ) -> tuple[NDArray[np.uint8], float]:
     """Resize an image so that it just fits inside ``size_hw``, without cropping, at its aspect ratio.
 
@@ -127,15 +162,17 @@ def fit_inside(
         pixels: (h, w, 3) uint8: an upright image or, with ``original_hw``, the result of `keep_inside`.
         size_hw: height and width of the network's input.
         original_hw: height and width of the upright original.
+        tile_size: see `view_scale`; the image then may be larger than ``size_hw``.
 
     Returns:
         (h, w, 3) uint8, area-averaged when shrinking, bilinear when enlarging, at least 1 pixel per side; and its
         pixels per pixel of the original, the same in x and y.
     """
-    have = 1.0 if original_hw is None else kept_scale(original_hw, size_hw)
-    height, width = pixels.shape[:2] if original_hw is None else original_hw
-    scale = fit_scale((height, width), size_hw)
-    return scaled(pixels, scale / have)[: size_hw[0], : size_hw[1]], scale
+    have = 1.0 if original_hw is None else kept_scale(original_hw, size_hw, tile_size)
+    full_hw = (pixels.shape[0], pixels.shape[1]) if original_hw is None else original_hw
+    scale = view_scale(full_hw, size_hw, tile_size)
+    height, width = view_hw(full_hw, size_hw, tile_size)
+    return scaled(pixels, scale / have)[:height, :width], scale
 
 
 def scaled(pixels: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
@@ -153,11 +190,11 @@ def scaled(pixels: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(pixels, size_wh, interpolation=how), dtype=np.uint8)
 
 
-def canvas_hw(original_hw: tuple[int, int], size_hw: tuple[int, int]) -> tuple[int, int]:
-    """Return height and width of the training image: those of the fitted image, rounded up as in its batch."""
-    scale = fit_scale(original_hw, size_hw)
+def canvas_hw(original_hw: tuple[int, int], size_hw: tuple[int, int], tile_size: int | None = None) -> tuple[int, int]:
+    """Return height and width of the training image: those of the scaled image, rounded up as in its batch."""
+    scale = view_scale(original_hw, size_hw, tile_size)
     height, width = (min(side, max(1, round(n * scale))) for n, side in zip(original_hw, size_hw, strict=True))
-    return min(size_hw[0], _up(height)), min(size_hw[1], _up(width))
+    return min(size_hw[0], padded_side(height)), min(size_hw[1], padded_side(width))
 
 
 def pad_together(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
@@ -169,14 +206,15 @@ def pad_together(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     Returns:
         (B, H, W, 3) uint8, where H and W are the largest h and w rounded up to a multiple of 32; padding is grey.
     """
-    height, width = (_up(max((image.shape[axis] for image in images), default=1)) for axis in (0, 1))
+    height, width = (padded_side(max((image.shape[axis] for image in images), default=1)) for axis in (0, 1))
     batch = np.full((len(images), height, width, 3), GREY, dtype=np.uint8)
     for row, image in zip(batch, images, strict=True):
         row[: image.shape[0], : image.shape[1]] = image
     return batch
 
 
-def _up(side: int) -> int:
+def padded_side(side: int) -> int:
+    """Return a side of an image, rounded up to a multiple of 32 pixels as in a batch."""
     return -(-side // _STRIDE) * _STRIDE
 
 
@@ -211,8 +249,8 @@ def shown(picture: Picture, view: View) -> tuple[Picture, tuple[slice, slice]]:
     filled = slice(y, y + part.shape[0]), slice(x, x + part.shape[1])
     canvas[filled] = part
     offset_xy = np.array([left, top], dtype=np.float64)
-    boxes = _turned(picture.boxes_xyxy, view, turned_hw) * factor + np.tile(offset_xy, 2)
-    ignored = _turned(picture.ignore_xyxy, view, turned_hw) * factor + np.tile(offset_xy, 2)
+    boxes = turned(picture.boxes_xyxy, view, turned_hw) * factor + np.tile(offset_xy, 2)
+    ignored = turned(picture.ignore_xyxy, view, turned_hw) * factor + np.tile(offset_xy, 2)
     scale = picture.scale * factor
     result = Picture(canvas, boxes, picture.label_ids, ignored, scale, picture.size_hw)
     return objects_within(result, (0, 0, *view.canvas_hw[::-1])), filled
@@ -232,11 +270,12 @@ def objects_within(picture: Picture, window_xyxy: tuple[float, float, float, flo
     return replace(picture, boxes_xyxy=boxes[keep], label_ids=picture.label_ids[keep], ignore_xyxy=ignore)
 
 
-def fitted(picture: Picture, size_hw: tuple[int, int]) -> Picture:
-    """Fit a whole image as evaluation does, keeping every box, however small."""
-    scale = fit_scale(picture.size_hw, size_hw)
+def fitted(picture: Picture, size_hw: tuple[int, int], tile_size: int | None = None) -> Picture:
+    """Scale a whole image as evaluation does, keeping every box, however small."""
+    scale = view_scale(picture.size_hw, size_hw, tile_size)
     factor = scale / picture.scale
-    pixels = scaled(picture.pixels, factor)[: size_hw[0], : size_hw[1]]
+    height, width = view_hw(picture.size_hw, size_hw, tile_size)
+    pixels = scaled(picture.pixels, factor)[:height, :width]
     boxes, ignore = picture.boxes_xyxy * factor, picture.ignore_xyxy * factor
     return replace(picture, pixels=pixels, boxes_xyxy=boxes, ignore_xyxy=ignore, scale=scale)
 
@@ -249,7 +288,7 @@ def _part(n: int, factor: float, offset: int, side: int) -> tuple[int, float, sl
     return begin, begin - start * factor, slice(start, stop)
 
 
-def _turned(boxes_xyxy: NDArray[np.float64], view: View, turned_hw: tuple[int, int]) -> NDArray[np.float64]:
+def turned(boxes_xyxy: NDArray[np.float64], view: View, turned_hw: tuple[int, int]) -> NDArray[np.float64]:
     """Transform boxes to an image that is transposed, then flipped to ``turned_hw``."""
     boxes = boxes_xyxy[:, [1, 0, 3, 2]] if view.transposed else boxes_xyxy.copy()
     if view.mirrored:

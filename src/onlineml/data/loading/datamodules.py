@@ -190,16 +190,18 @@ class ImageDataModule(BothLightningDataModule):
             DataError: the split has no usable images.
         """
         rows = self.required_rows(split)
-        dataset = self._dataset(rows, augmented=train and augmented)
+        augmented = train and augmented
+        dataset = self._dataset(rows, augmented=augmented)
         order = BatchOrder(
             rows,
-            batch_size=self.batch_size,
+            batch_size=self.batch_size if augmented else self.whole_batch_size,
             seed=self.seed,
             shuffle=train and shuffled,
             weights=self._balancing(rows) if train and shuffled and self.balance else None,
             drop_last=train,
             rank=rank,
             n_ranks=n_ranks,
+            repeats=self._draws(rows) if augmented else None,
         )
         on_bad = partial(self.note_bad, split=split)
         return Loader(dataset, order, num_workers=self.num_workers, on_bad=on_bad)
@@ -209,8 +211,18 @@ class ImageDataModule(BothLightningDataModule):
 
         Unusable images are left out without a finding; the batches' ``index`` shows which images they contain.
         """
-        order = BatchOrder(rows, batch_size=self.batch_size)
+        order = BatchOrder(rows, batch_size=self.whole_batch_size)
         return Loader(self._dataset(rows, augmented=False), order, num_workers=self.num_workers)
+
+    @property
+    def whole_batch_size(self) -> int:
+        """Images per batch where they are not augmented."""
+        return self.batch_size
+
+    def _draws(self, rows: NDArray[np.int64]) -> NDArray[np.int64] | None:
+        """The number of samples of each of some training images in an epoch, (n,); None: one each."""
+        del rows
+        return None
 
     def _balancing(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """The weight of each image for equal class frequencies.

@@ -116,7 +116,7 @@ class ImageReader:
         self,
         rows: ImageRows,
         *,
-        min_side: int,
+        min_side: int | None,
         keep: Callable[[NDArray[np.uint8], tuple[int, int]], NDArray[np.uint8]],
         cache: DecodedCache | None = None,
     ) -> None:

@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from onlineml.arguments.checks import whole
 from onlineml.arguments.counted import part_of
 from onlineml.data.augment.detection import DetectionAugmenter, Flips
-from onlineml.data.augment.detection_geometry import kept_hw
+from onlineml.data.augment.detection_geometry import kept_hw, view_hw
+from onlineml.data.augment.tiles import tiles_for
+from onlineml.data.images.sizes import upright_sizes_hw
 from onlineml.data.loading.datamodules import ImageDataModule
 from onlineml.data.loading.datasets import BadRow
 from onlineml.data.loading.detection_datasets import DetectionDataset, Truth
 from onlineml.data.manifest.boxes import declared_sizes_hw
 from onlineml.errors import DataError, TooManyBadImagesError
+from onlineml.storage.location import Location
 
 if TYPE_CHECKING:
     import os
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from onlineml.data.augment.classification import Augment
+    from onlineml.data.augment.tiles import Tiles
+    from onlineml.data.manifest.box_arrays import Boxes
     from onlineml.data.manifest.manifest import Manifest
 
 __all__ = ["DetectionDataModule"]
@@ -58,7 +64,14 @@ class DetectionDataModule(ImageDataModule):
             ones, are not treated as background. None: all objects of all classes are annotated.
         cache: cache decoded images; False decodes each time.
         cache_dir: folder of the cache; the default is the user's cache folder.
+        tile_size: for small objects in large photos: side in pixels of the square parts of a photo, each of which is
+            scaled to ``size_hw``. An epoch of training has as many random parts of a photo as tiles cover it; for
+            evaluation a batch is one whole photo at that scale, which a detector looks at tile by tile. Photos are
+            decoded and cached as large as that. None: each whole photo is scaled to ``size_hw``.
         max_bad: allowed share of bad images, and of bad boxes, of a split, 0..1.
+
+    Attributes:
+        tiles: their size and overlap, chosen from the training boxes; None without ``tile_size``.
 
     Raises:
         ConfigError: an argument is outside its range.
@@ -83,6 +96,7 @@ class DetectionDataModule(ImageDataModule):
         known_classes: NDArray[np.bool_] | None = None,
         cache: bool = True,
         cache_dir: str | os.PathLike[str] | None = None,
+        tile_size: int | None = None,
         max_bad: float = 0.01,
     ) -> None:
         super().__init__(
@@ -99,6 +113,9 @@ class DetectionDataModule(ImageDataModule):
             "mosaic": mosaic,
             "copy_paste": copy_paste,
         }
+        self._sizes_hw: NDArray[np.int64] | None = None
+        boxes = manifest.boxes()
+        self.tiles = self._tiles(tile_size, boxes)
         self._set_augment(augment)
         wanted = (len(manifest), len(manifest.class_names))
         if known_classes is not None and known_classes.shape != wanted:
@@ -106,21 +123,77 @@ class DetectionDataModule(ImageDataModule):
                 f"known_classes has shape {known_classes.shape}; expected {wanted}: one row per image of the manifest, "
                 "one column per class"
             )
-        self._truth = Truth(manifest.boxes(), declared_sizes_hw(manifest.table), known_classes)
+        self._truth = Truth(boxes, declared_sizes_hw(manifest.table), known_classes)
         self._bad_boxes: dict[str, dict[tuple[str, str, str], BadRow]] = {}  # by split, then image, finding, detail
-        self._cache = self._decoded_cache(cache, cache_dir, inside_hw=kept_hw(self.size_hw))
+        self._cache = self._decoded_cache(cache, cache_dir, inside_hw=self._kept_hw())
+
+    @property
+    def tile_size(self) -> int | None:
+        """Side of a tile in pixels of the photos; None if each photo is seen as a whole."""
+        return None if self.tiles is None else self.tiles.size
+
+    def _tiles(self, tile_size: int | None, boxes: Boxes) -> Tiles | None:
+        side = whole("tile_size", tile_size, least=8, of="pixels", optional=True)
+        if side is None:
+            return None
+        in_training = (self._splits == "train")[boxes.image_index] & ~boxes.crowd
+        return tiles_for(side, boxes.boxes_xyxy[in_training])
+
+    def photo_sizes_hw(self) -> NDArray[np.int64]:
+        """(N, 2) height and width of the upright photos, from the manifest or else their headers; 0 if unreadable."""
+        if self._sizes_hw is None:
+            columns = [self.manifest.table[name].fill_null(0).to_numpy() for name in ("height", "width")]
+            sizes = np.stack(columns, axis=1).astype(np.int64)
+            sizes = np.where((sizes > 0).all(1, keepdims=True), sizes, declared_sizes_hw(self.manifest.table))
+            unknown = np.flatnonzero((sizes <= 0).any(1) & self._usable)
+            urls = self.manifest.urls()
+            places = [Location.of(urls[row], self.manifest.storage_options) for row in unknown]
+            sizes[unknown] = upright_sizes_hw(places)
+            self._sizes_hw = sizes
+        return self._sizes_hw
+
+    def _kept_hw(self) -> tuple[int, int]:
+        """The largest height and width of a cached image."""
+        inside_hw = kept_hw(self.size_hw)
+        if self.tiles is None:
+            return inside_hw
+        sizes = [(h, w) for h, w in np.unique(self.photo_sizes_hw(), axis=0).tolist() if h > 0 and w > 0]
+        kept = [view_hw(one, inside_hw, self.tiles.size) for one in sizes] or [inside_hw]
+        most_h, most_w = np.minimum(np.max(kept, axis=0), np.max([*sizes, (1, 1)], axis=0)).tolist()
+        return most_h, most_w
+
+    def _cache_names(self) -> list[str]:
+        at_scale = "" if self.tiles is None else f"\0{self.size_hw} {self.tiles.size}"
+        return [name + at_scale for name in super()._cache_names()]
 
     def _augmenter(self, augment: Augment | Any) -> DetectionAugmenter:
-        return DetectionAugmenter(self.size_hw, augment, seed=self.seed, **self._mixing)
+        return DetectionAugmenter(self.size_hw, augment, seed=self.seed, tiles=self.tiles, **self._mixing)
 
     def settings(self) -> dict[str, Any]:
-        return super().settings() | self._mixing
+        return super().settings() | self._mixing | {"tile_size": self.tile_size}
+
+    @property
+    def whole_batch_size(self) -> int:
+        """Images per batch where they are not augmented: one where tiles are cut from it, so that few are in memory."""
+        return self.batch_size if self.tiles is None else 1
+
+    def _draws(self, rows: NDArray[np.int64]) -> NDArray[np.int64] | None:
+        if self.tiles is None:
+            return None
+        sizes = np.maximum(self.photo_sizes_hw()[rows], 1).tolist()
+        return np.array([self.tiles.draws((h, w), self.size_hw) for h, w in sizes], np.int64)
 
     def _dataset(self, rows: NDArray[np.int64], *, augmented: bool) -> DetectionDataset:
         images = self._image_rows(np.full(len(self.manifest), -1, dtype=np.int64))  # batches have no labels
         augmenter = copy.deepcopy(self.augmenter) if augmented else None
         return DetectionDataset(
-            images, self._truth, size_hw=self.size_hw, augmenter=augmenter, pool=rows, cache=self._cache
+            images,
+            self._truth,
+            size_hw=self.size_hw,
+            augmenter=augmenter,
+            pool=rows,
+            cache=self._cache,
+            tile_size=self.tile_size,
         )
 
     @property

@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import Dataset
 
 from onlineml.data.augment.detection import Partners
-from onlineml.data.augment.detection_geometry import Picture, fitted, keep_inside, kept_hw, kept_scale, pad_together
+from onlineml.data.augment.detection_geometry import Picture, fitted, keep_inside, kept_scale, least_side, pad_together
 from onlineml.data.loading.datasets import BadRow, CachedImage, ImageReader, image_key
 from onlineml.data.loading.threads import augmented
 from onlineml.data.manifest.box_arrays import clean_boxes, of_another_size, repeated_boxes
@@ -95,6 +95,8 @@ class DetectionDataset(Dataset[DetectionBatch]):
         augmenter: for training; None returns each whole image (evaluation).
         pool: (n,) int64 rows for mosaics and pasted objects.
         cache: of decoded images; None decodes each time.
+        tile_size: images are stored, and for evaluation returned, at the scale of tiles, see
+            `onlineml.data.augment.detection_geometry.view_scale`; None: inside ``size_hw``.
     """
 
     def __init__(
@@ -106,12 +108,13 @@ class DetectionDataset(Dataset[DetectionBatch]):
         augmenter: DetectionAugmenter | None = None,
         pool: NDArray[np.int64] | None = None,
         cache: DecodedCache | None = None,
+        tile_size: int | None = None,
     ) -> None:
         self.rows, self.truth, self.size_hw, self.augmenter, self.cache = rows, truth, size_hw, augmenter, cache
         self.pool = np.zeros(0, dtype=np.int64) if pool is None else pool
-        # an image that fits inside has a shorter side of at most the shorter limit
-        min_side = min(kept_hw(size_hw))
-        self.reader = ImageReader(rows, min_side=min_side, keep=partial(keep_inside, size_hw=size_hw), cache=cache)
+        self.tile_size = tile_size
+        keep = partial(keep_inside, size_hw=size_hw, tile_size=tile_size)
+        self.reader = ImageReader(rows, min_side=least_side(size_hw, tile_size), keep=keep, cache=cache)
         self.image_keys = [image_key(i) for i in rows.image_ids]
 
     def __len__(self) -> int:
@@ -124,7 +127,7 @@ class DetectionDataset(Dataset[DetectionBatch]):
         """One batch.
 
         Args:
-            keys: (epoch, index) of each image; `onlineml.data.loading.loaders.BatchKeys` include the next ones.
+            keys: (draw, index) of each image; `onlineml.data.loading.loaders.BatchKeys` include the next ones.
 
         Raises:
             StorageError: the store failed (a missing object is a bad image instead).
@@ -158,7 +161,7 @@ class DetectionDataset(Dataset[DetectionBatch]):
     def _shown(self, pictures: dict[int, Picture], epoch: int, index: int, partners: Partners) -> Picture:
         picture = pictures[index]
         if self.augmenter is None:
-            return fitted(picture, self.size_hw)
+            return fitted(picture, self.size_hw, self.tile_size)
         # a bad partner is replaced by the image itself, so that it does not change the augmentation
         mosaic = [pictures.get(i, picture) for i in partners.mosaic]
         paste = None if partners.paste is None else pictures.get(partners.paste)
@@ -196,7 +199,7 @@ class DetectionDataset(Dataset[DetectionBatch]):
             )
             for i in np.flatnonzero(codes != "")
         ]
-        scale = kept_scale(kept.size_hw, self.size_hw)
+        scale = kept_scale(kept.size_hw, self.size_hw, self.tile_size)
         is_object = usable & (label_ids >= 0) & ~crowd
         ignored = usable & ~is_object  # neither background nor object
         objects = np.flatnonzero(is_object)

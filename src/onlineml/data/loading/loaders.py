@@ -36,7 +36,7 @@ _FETCHED_AHEAD = 64  # images, the number of connections; at least one whole bat
 
 
 class BatchKeys(list[tuple[int, int]]):
-    """(epoch, index) of a batch's images.
+    """(draw, index) of a batch's images; the number of the draw is the epoch, unless an epoch has several.
 
     Attributes:
         upcoming: those of the next batches of the same process, for prefetching.
@@ -46,7 +46,7 @@ class BatchKeys(list[tuple[int, int]]):
 
 
 class BatchOrder(Sampler[list[tuple[int, int]]]):
-    """Batches of (epoch, index), a function of (seed, epoch).
+    """Batches of (draw, index), a function of (seed, epoch).
 
     Args:
         rows: (n,) int64 rows of the dataset.
@@ -58,6 +58,8 @@ class BatchOrder(Sampler[list[tuple[int, int]]]):
         rank: of this process among those that train together, which share the images of a step: as many steps, of the
             same images, as one process has with the sum of their batches.
         n_ranks: number of these processes; several need ``drop_last``.
+        repeats: (n,) int64, how often each row is drawn in an epoch, >= 1; its draws are numbered from 0 over all
+            epochs. None: once. Not together with ``weights``.
 
     Raises:
         ConfigError: a batch without images, or fewer images than all processes need for a step.
@@ -74,18 +76,23 @@ class BatchOrder(Sampler[list[tuple[int, int]]]):
         drop_last: bool = False,
         rank: int = 0,
         n_ranks: int = 1,
+        repeats: NDArray[np.int64] | None = None,
     ) -> None:
         if batch_size < 1:
             raise ConfigError(f"batch_size={batch_size}: expected at least 1")
-        if n_ranks > 1 and len(rows) < batch_size * n_ranks:
+        if weights is not None and repeats is not None:
+            raise ConfigError("weights and repeats: expected one of them; found both")
+        self.repeats = repeats
+        self.n_draws = len(rows) if repeats is None else int(repeats.sum())  # in an epoch
+        if n_ranks > 1 and self.n_draws < batch_size * n_ranks:
             raise ConfigError(
                 f"{n_ranks} processes with batches of {batch_size} need {batch_size * n_ranks} images for a step, and "
-                f"there are {len(rows)}: use a smaller batch_size, or fewer processes"
+                f"there are {self.n_draws}: use a smaller batch_size, or fewer processes"
             )
         self.rank, self.n_ranks = rank, n_ranks
         self.rows, self.batch_size, self.seed, self.shuffle = rows, batch_size, seed, shuffle
         self.weights = None if weights is None else weights / weights.sum()
-        self.drop_last = drop_last and len(rows) > self.step_size
+        self.drop_last = drop_last and self.n_draws > self.step_size
         self.epoch = 0
         self.start_batch = 0
         self.n_makers = 1  # processes that load batches in turn
@@ -96,7 +103,7 @@ class BatchOrder(Sampler[list[tuple[int, int]]]):
         return self.batch_size * self.n_ranks
 
     def __len__(self) -> int:
-        full, rest = divmod(len(self.rows), self.step_size)
+        full, rest = divmod(self.n_draws, self.step_size)
         return full + (rest > 0 and not self.drop_last)
 
     def set_epoch(self, epoch: int) -> None:
@@ -106,26 +113,40 @@ class BatchOrder(Sampler[list[tuple[int, int]]]):
 
     def order(self) -> NDArray[np.int64]:
         """The images of the epoch, (n,) int64."""
-        if not self.shuffle or not len(self.rows):
-            return self.rows
+        return self._draws()[:, 1]
+
+    def _draws(self) -> NDArray[np.int64]:
+        """The epoch's numbers of draws and images, (n, 2) int64."""
+        draws = _numbered(self.rows, self.repeats, self.epoch)
+        if not self.shuffle or not len(draws):
+            return draws
         generator = np.random.default_rng([self.seed, self.epoch])
         if self.weights is None:
-            return generator.permutation(self.rows)
-        return generator.choice(self.rows, size=len(self.rows), p=self.weights)
+            return generator.permutation(draws)
+        return draws[generator.choice(len(draws), size=len(draws), p=self.weights)]
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        order, epoch, first, size = self.order().tolist(), self.epoch, self.start_batch, self.batch_size
+        draws, first, size = self._draws(), self.start_batch, self.batch_size
         n_ahead = -(-_FETCHED_AHEAD // size)
 
         def keys_of(batch: int) -> list[tuple[int, int]]:
             begin = batch * self.step_size + self.rank * size
-            return [(epoch, i) for i in order[begin : begin + size]]
+            return [(draw, i) for draw, i in draws[begin : begin + size].tolist()]
 
         for batch in range(first, len(self)):
             keys = BatchKeys(keys_of(batch))
             following = range(batch + self.n_makers, len(self), self.n_makers)[:n_ahead]
             keys.upcoming = [key for later in following for key in keys_of(later)]
             yield keys
+
+
+def _numbered(rows: NDArray[np.int64], repeats: NDArray[np.int64] | None, epoch: int) -> NDArray[np.int64]:
+    """Return (number of the draw, row) of all draws of an epoch, (n, 2) int64, in the order of the rows."""
+    if repeats is None:
+        return np.column_stack([np.full(len(rows), epoch, np.int64), rows])
+    before = np.repeat(np.cumsum(repeats) - repeats, repeats)
+    numbers = np.repeat(repeats * epoch, repeats) + np.arange(len(before)) - before
+    return np.column_stack([numbers, np.repeat(rows, repeats)])
 
 
 class Loader:
@@ -135,7 +156,7 @@ class Loader:
     with the next batch. Lightning treats it like a `DataLoader`.
 
     Args:
-        dataset: makes a batch from (epoch, index) pairs.
+        dataset: makes a batch from (draw, index) pairs.
         order: the batches of each epoch.
         num_workers: processes; 0 is a thread of this one.
         on_bad: takes the images (and boxes) that a batch left out, before the batch is yielded.

@@ -25,6 +25,7 @@ _FACTS = {
     "weights_from": "started from weights of",
     "weights_licence": "licence of those weights",
     "preprocessing": "preprocessing",
+    "tiles": "sees photos in tiles of",
     "manifest_hash": "trained on dataset",
     "parent": "continued from",
     "seed": "seed",

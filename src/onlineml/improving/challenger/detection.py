@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from onlineml.data.annotations.state import Annotations
+    from onlineml.data.augment.tiles import Tiles
     from onlineml.data.manifest.manifest import Manifest
     from onlineml.evaluation.detection.result import DetectionScores
     from onlineml.improving.recipe import Recipe
@@ -59,6 +60,7 @@ class DetectorPieces(SuccessorPieces):
             seed=recipe.seed,
             num_workers=recipe.num_workers,
             known_classes=known,
+            tile_size=kept.images.tile_size,
             max_bad=recipe.bad_share,
         )
 
@@ -102,6 +104,11 @@ class RenamedDetector:
     def device(self) -> torch.device:
         """Of the model."""
         return self.model.device
+
+    @property
+    def tiles(self) -> Tiles | None:
+        """Of the model."""
+        return self.model.tiles
 
     def input_size_hw(self) -> tuple[int, int]:
         """Of the model."""

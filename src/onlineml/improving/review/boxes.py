@@ -16,6 +16,7 @@ from onlineml.improving.review.box_errors import box_error_candidates, find_box_
 from onlineml.improving.review.candidates import CandidatePool, candidates_by_score
 from onlineml.improving.review.uncertainty import box_disagreement, box_uncertainty
 from onlineml.inference.cutoffs import cutoffs
+from onlineml.inference.detecting import tile_size_of
 from onlineml.inference.evaluate_detector import detections_in, usable_boxes
 from onlineml.tasks import task_of
 
@@ -53,7 +54,14 @@ def find_candidates(
     for model in models:
         own = RenamedDetector(model, current_names(model.class_names, lineage, known=data.class_names))
         n, size_hw = task_of(model).predict_batch_size, model.input_size_hw()
-        images = DetectionDataModule(data, size_hw=size_hw, batch_size=n, num_workers=num_workers, augment="none")
+        images = DetectionDataModule(
+            data,
+            size_hw=size_hw,
+            batch_size=n,
+            num_workers=num_workers,
+            augment="none",
+            tile_size=tile_size_of(model),
+        )
         one = _by_class_of(data, own, detections_in(own, images.loader_of(rows)))
         _refuse_bad(len(rows), one.n_images, max_bad=max_bad)
         seen.append(one)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["PhotoFacts", "photo_facts"]
 
 _SMALL = 10.0  # per cent of the objects are smaller than the one that decides
+_LARGE = 95.0  # per cent of the objects are not longer than the one that should fit into half a tile
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class PhotoFacts:
         longer: their median longer side.
         object_share: side of a small object (the root of its area) as a share of the longer side of its image; None
             without boxes or sizes.
+        large_share: longer side of a large object, likewise.
     """
 
     n_train: int
@@ -33,6 +35,7 @@ class PhotoFacts:
     shorter: float | None = None
     longer: float | None = None
     object_share: float | None = None
+    large_share: float | None = None
 
 
 def photo_facts(data: Manifest) -> PhotoFacts:
@@ -53,6 +56,9 @@ def photo_facts(data: Manifest) -> PhotoFacts:
     of_image = boxes.image_index
     wide, high = np.maximum(x2 - x1, 0), np.maximum(y2 - y1, 0)
     share = np.sqrt(wide * high) / longer[of_image]
-    share = share[known[of_image] & np.isfinite(share) & (share > 0) & ~boxes.crowd]
-    small = float(np.percentile(share, _SMALL)) if len(share) else None
-    return PhotoFacts(n_train, n_val, facts.shorter, facts.longer, small)
+    usable = known[of_image] & np.isfinite(share) & (share > 0) & ~boxes.crowd
+    if not usable.any():
+        return facts
+    small = float(np.percentile(share[usable], _SMALL))
+    large = float(np.percentile((np.maximum(wide, high) / longer[of_image])[usable], _LARGE))
+    return replace(facts, object_share=small, large_share=large)

@@ -28,6 +28,9 @@ _GPU_GOAL = {"fast": 160, "balanced": 224, "best": 288}
 _MOST = {"fast": 416, "balanced": 640, "best": 960}  # of a detector
 _ENLARGED = 1.6  # a photo is enlarged at most so much: sign digits of 100 px gain up to 160
 _OBJECT_PX = {"fast": 12, "balanced": 16, "best": 24}  # side that a small object should have
+_TOO_SMALL_PX = 12  # side of a small object below which it is seen in tiles
+_WORTH_TILES = 2.0  # times the size of the network: a photo that is hardly larger has little more to show
+_TILE_OF_LARGE = 3  # a tile is so many times as long as a large object
 _FEWEST_EPOCHS = 3.0  # below, a smaller size learns more
 _LEAST = 96  # size of a classifier that time alone does not go below; of a detector, its default
 _MEASURED_AT = 128
@@ -40,12 +43,14 @@ class Plan:
     Attributes:
         size: side length of the network's input in pixels.
         batch_size: images per batch.
-        text: the choice in a sentence; empty if both were given.
+        text: the choice in a sentence; empty if nothing was chosen.
+        tile_size: side of the tiles of a photo in its pixels; None to show whole photos.
     """
 
     size: int
     batch_size: int
     text: str = ""
+    tile_size: int | None = None
 
 
 def check_quality(quality: str) -> None:
@@ -64,6 +69,7 @@ def plan_for(
     model: VisionModule | None = None,
     size: int | None = None,
     batch_size: int | None = None,
+    tile_size: int | Literal["auto"] | None = "auto",
     quality: Quality = "balanced",
     budget_s: float | None = None,
 ) -> Plan:
@@ -75,13 +81,15 @@ def plan_for(
         model: that will be trained; None stands for the default one.
         size: side length in pixels; None to choose it.
         batch_size: images per batch; None to choose it.
+        tile_size: of a detector's tiles in pixels of the photos; ``"auto"`` to choose them where small objects in large
+            photos would have less than 12 pixels; None for none.
         quality: ``"fast"``, ``"balanced"`` or ``"best"``.
         budget_s: seconds of training; None to leave time out.
     """
-    if size is not None and batch_size is not None:
-        return Plan(size, batch_size)
-    facts = photo_facts(data)
     detects = not task.kind.label_alone
+    if size is not None and batch_size is not None and not (detects and tile_size == "auto"):
+        return Plan(size, batch_size, tile_size=None if tile_size == "auto" else tile_size)
+    facts = photo_facts(data)
     pretrained = _starts_pretrained(size) if model is None else model.pretrained
     forward_s = math.nan
     if budget_s is not None and model is not None and not on_gpu():
@@ -89,11 +97,18 @@ def plan_for(
     side = size or _wanted_side(task, facts, quality, detects=detects, pretrained=pretrained)
     if size is None and pretrained:
         side = _in_time(side, facts, budget_s, forward_s, least=task.default_size if detects else _LEAST)
+    if tile_size == "auto":
+        tile_size = _tile_size(facts, side, quality) if detects else None
+        if tile_size is not None and size is None:
+            side, tile_size = _side_of_tiles(task, facts, side, tile_size)
+    if size is not None and batch_size is not None and tile_size is None:
+        return Plan(size, batch_size)
     wanted = _batch(task, facts, detects=detects, pretrained=pretrained)
     batch = batch_size or affordable_batch(wanted, side=side, free=free_bytes(), least=1 if detects else 2)
     name = "the network" if model is None else model.backbone_name or type(model.network).__name__
-    why = ", ".join(_reasons(facts, side, budget_s, forward_s))
-    return Plan(side, batch, f"{name.removeprefix('timm:')} at {side} px in batches of {batch}: {why}.")
+    why = ", ".join(_reasons(facts, side, budget_s, forward_s, tile_size))
+    text = f"{name.removeprefix('timm:')} at {side} px in batches of {batch}: {why}."
+    return Plan(side, batch, text, tile_size)
 
 
 def _starts_pretrained(size: int | None) -> bool:
@@ -119,6 +134,22 @@ def _detector_side(task: Task, facts: PhotoFacts, quality: Quality) -> int:
         return task.default_size
     wanted = _rounded(_OBJECT_PX[quality] / facts.object_share)
     return max(task.default_size, min(wanted, _MOST[quality], _rounded(facts.longer)))
+
+
+def _tile_size(facts: PhotoFacts, side: int, quality: Quality) -> int | None:
+    """The tiles in which a small object has enough pixels, if it does not in the whole photo; never enlarged."""
+    if facts.object_share is None or facts.longer is None:
+        return None
+    if facts.object_share * side >= _TOO_SMALL_PX or facts.longer < _WORTH_TILES * side:
+        return None
+    return max(side, round(side * facts.object_share * facts.longer / _OBJECT_PX[quality]))
+
+
+def _side_of_tiles(task: Task, facts: PhotoFacts, side: int, tile_size: int) -> tuple[int, int]:
+    """The smallest size at which a tile still shows large objects as a whole, and the tiles at the same scale."""
+    scale, large = side / tile_size, (facts.large_share or 0.0) * (facts.longer or 0.0)
+    smaller = min(side, max(task.default_size, _rounded(_TILE_OF_LARGE * large * scale)))
+    return smaller, round(smaller / scale)
 
 
 def _in_time(side: int, facts: PhotoFacts, budget_s: float | None, forward_s: float, *, least: int) -> int:
@@ -147,9 +178,17 @@ def _batch(task: Task, facts: PhotoFacts, *, detects: bool, pretrained: bool) ->
     return task.train_batch_size
 
 
-def _reasons(facts: PhotoFacts, side: int, budget_s: float | None, forward_s: float) -> list[str]:
+def _reasons(
+    facts: PhotoFacts, side: int, budget_s: float | None, forward_s: float, tile_size: int | None
+) -> list[str]:
     found = [f"{count(facts.n_train, 'photo')}" + (f" of about {facts.shorter:.0f} px" if facts.shorter else "")]
-    if facts.object_share is not None:
+    if tile_size is not None and facts.object_share is not None and facts.longer is not None:
+        whole_px, tile_px = (facts.object_share * n for n in (side, facts.longer * side / tile_size))
+        found.append(
+            f"in tiles of {tile_size} px of the photos, where small objects have {tile_px:.0f} px instead of "
+            f"{whole_px:.0f}"
+        )
+    elif facts.object_share is not None:
         found.append(f"small objects of {facts.object_share * side:.0f} px at that size")
     found.append("a GPU" if on_gpu() else f"{torch.get_num_threads()} CPU threads")
     if budget_s is not None:

@@ -17,6 +17,7 @@ from onlineml.tasks.base import VisionModule
 from onlineml.tasks.batches import check_batch, image_of, targets_of
 from onlineml.tasks.class_names import checked_names
 from onlineml.tasks.detection.shrinking import shrink_batch
+from onlineml.tasks.detection.tiling import WithTiles
 from onlineml.tasks.detection.validation import DetectionMetric, check_answer
 from onlineml.tasks.own_network import known_network, placed, unknown_network
 
@@ -36,7 +37,7 @@ _GROWN_AT = 0.6  # share of the run after which images have their full size
 _TRUST_AT = 0.15  # share of the run after which only the network's own boxes decide the assignment
 
 
-class ObjectDetector(VisionModule):
+class ObjectDetector(WithTiles, VisionModule):
     """Detection of objects with classes and boxes; normalisation is part of the module.
 
     Trains in `onlineml.fit` and in any Lightning `Trainer`.
@@ -144,7 +145,7 @@ class ObjectDetector(VisionModule):
 
     def descriptor(self) -> dict[str, Any]:
         own = {"own": not self.architecture, "config": self.config, "max_objects": self.max_objects}
-        return {**self.run_config(), **own}
+        return {**self.run_config(), **own, **self.stored_tiles()}
 
     @property
     def max_objects(self) -> int:
@@ -176,7 +177,7 @@ class ObjectDetector(VisionModule):
         else:
             named = "" if descriptor.get("own") else name
             architecture = known_network(named, given=network, called=name, source=source)
-        return cls(
+        made = cls(
             class_names=descriptor["class_names"],
             architecture=architecture,
             backbone=below,
@@ -185,6 +186,8 @@ class ObjectDetector(VisionModule):
             max_objects=descriptor.get("max_objects", 100),  # of models that were stored without it
             seed=descriptor["seed"],
         )
+        made.take_tiles(descriptor)
+        return made
 
     def rebuild(self, class_names: Sequence[str], *, weights: Url | None = "random", seed: int = 0) -> ObjectDetector:
         """See `VisionModule.rebuild`."""
@@ -234,21 +237,6 @@ class ObjectDetector(VisionModule):
     def forward(self, image: Tensor) -> list[dict[str, Tensor]]:
         """`detect`."""
         return self.detect(image)
-
-    @torch.no_grad()
-    def detect(self, image: Tensor) -> list[dict[str, Tensor]]:
-        """All objects in each image, up to `max_objects`, by descending score; in evaluation mode.
-
-        Args:
-            image: (B, 3, H, W) RGB, uint8 in 0..255 or float in 0..1; H and W multiples of 32.
-
-        Returns:
-            For each image ``boxes`` (n, 4) float32 x1, y1, x2, y2 in pixels of ``image``, ``labels`` (n,) int64 and
-            ``scores`` (n,) float32 in 0..1.
-        """
-        if not len(image):  # all images of a batch were bad; some networks require at least one
-            return []
-        return self.network.detect(self.normalize(image))
 
     try_out = check_answer
 
