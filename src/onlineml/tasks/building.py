@@ -73,11 +73,9 @@ def datamodule_for(
         quality=quality,
         budget_s=seconds("budget_s", budget_s, optional=True),
     )
-    options: dict[str, Any] = {"seed": seed, "num_workers": num_workers, "max_bad": max_bad}
-    if plan.tile_size is not None:
-        options["tile_size"] = plan.tile_size
-    side, make = plan.size, task.load("datamodule")
-    made: ImageDataModule = make(data, size_hw=(side, side), batch_size=plan.batch_size, **options)
+    options: dict[str, Any] = {} if plan.tile_size is None else {"tile_size": plan.tile_size}
+    options |= {"batch_size": plan.batch_size, "seed": seed, "num_workers": num_workers, "max_bad": max_bad}
+    made: ImageDataModule = task.load("datamodule")(data, size_hw=(plan.size, plan.size), **options)
     made.chosen = plan.text
     return made
 
