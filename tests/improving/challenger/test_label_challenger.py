@@ -67,7 +67,7 @@ def test_a_correction_leads_to_a_challenger_that_the_gate_judges(project):
     assert outcome.verdict in {"promote", "reject", "inconclusive"}
     assert outcome.how == "warm"
     assert outcome.changes == {"new": 0, "gone": 0, "relabelled": 1, "moved": 0}
-    assert outcome.comparison.main == "subset_accuracy"
+    assert outcome.gate.score == outcome.comparison.main == "map"
     assert {"val_loss", "val_map", "share"} <= set(outcome.trained)
     assert (Path(outcome.run) / "outcome.html").exists()
     challenger = oml.load_model(f"{project.url}@challenger", backbone=FACTORY)
