@@ -243,6 +243,7 @@ time.sleep(600)
     assert job.wait(LONG_S) == "finished"
 
 
+@pytest.mark.slow  # a minute; the kills of trainings are the same promise without processes of jobs
 def test_cancelled_killed_and_resumed_to_the_very_same_weights(
     project: oml.Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

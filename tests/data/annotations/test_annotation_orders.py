@@ -134,7 +134,7 @@ def fingerprint(state: Annotations) -> dict[str, Any]:
 
 @pytest.mark.parametrize("task", VALUES)
 @given(actions=ACTIONS, cuts=st.lists(st.integers(0, 30), max_size=6), data=st.data())
-@settings(max_examples=30)
+@settings(max_examples=20)
 def test_the_state_depends_on_what_was_said_alone(
     task: str, actions: list, cuts: list[int], data: st.DataObject
 ) -> None:
@@ -171,7 +171,7 @@ def _store(root: str, piece: list[LogEntry], form: str) -> None:
 
 @pytest.mark.parametrize("task", VALUES)
 @given(actions=ACTIONS)
-@settings(max_examples=30)
+@settings(max_examples=20)
 def test_many_at_once_and_one_by_one_give_the_same(task: str, actions: list) -> None:
     log = written(actions, task)
     expected = fingerprint(log.state())
@@ -188,7 +188,7 @@ def test_many_at_once_and_one_by_one_give_the_same(task: str, actions: list) -> 
 
 
 @given(actions=ACTIONS)
-@settings(max_examples=80)
+@settings(max_examples=50)
 def test_who_prevails_and_who_contradicts_whom(actions: list) -> None:
     """Against a plain search through everything that each entry's author had seen."""
     log = written(actions, "classification")
@@ -222,7 +222,7 @@ def _says(record: dict[str, Any], image: str) -> bool:
 
 
 @given(actions=ACTIONS)
-@settings(max_examples=80)
+@settings(max_examples=50)
 def test_sets_of_labels_label_by_label(actions: list) -> None:
     """Each label as its own question, against a plain search through everything that each entry's author had seen."""
     log = written(actions, "multilabel")

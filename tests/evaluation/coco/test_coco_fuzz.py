@@ -15,7 +15,7 @@ from onlineml.evaluation.coco.scores import coco_scores_of
 from onlineml.evaluation.detection.detections import Detections
 
 EXACT = {"rtol": 0, "atol": 1e-12, "equal_nan": True}
-N_SETS = 400
+N_SETS = 300
 
 
 def test_the_sets_hold_what_trips_evaluators():

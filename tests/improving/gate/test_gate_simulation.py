@@ -108,7 +108,7 @@ def test_the_smallest_difference_it_claims_to_show_is_shown_four_times_out_of_fi
 
 @pytest.mark.parametrize(("n_groups", "frames"), [(40, 1), (20, 4)])
 def test_equal_detectors_keep_the_rate_by_average_precision_too(n_groups, frames):
-    n_draws = 200
+    n_draws = 120
     rates = detection_rates(Better(), n_groups=n_groups, frames=frames, n_draws=n_draws, seed=6)
 
     assert (rates <= with_chance(ALLOWED, n_draws)).all()

@@ -60,9 +60,12 @@ def _attack(folder: Path, monkeypatch: pytest.MonkeyPatch, *, long: bool = False
     url = create_volume(cluster.begin(), storage_options=QUICK)
     io.write_bytes(f"{url}/a", CONTENT, storage_options=QUICK)
 
+    monkeypatch.setattr(places, "_clients", {})
+    monkeypatch.setattr(places, "_volumes", {})
+
     def read() -> None:
-        monkeypatch.setattr(places, "_clients", {})  # as in a new process
-        monkeypatch.setattr(places, "_volumes", {})
+        places._clients.clear()  # as in a new process
+        places._volumes.clear()
         begun = time.monotonic()
         try:
             io.list_files(url, storage_options=QUICK)
