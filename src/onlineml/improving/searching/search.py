@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["search"]
 
 _GATE = Gate()
-_LEAST_S = {False: 15.0, True: 45.0}  # of a trial of a classifier, and of a detector
+_LEAST_S = {False: 60.0, True: 180.0}  # of a trial of a classifier, and of a detector: shorter ones tell little
 
 
 @background()
