@@ -16,7 +16,7 @@ from onlineml.improving.challenger.train import train_challenger, train_first
 from onlineml.improving.gate.leaks import leaked_images
 from onlineml.improving.gate.result import REJECT
 from onlineml.improving.judge import Judge
-from onlineml.improving.news import changes_since, names_of, only_renamed
+from onlineml.improving.news import annotated_in, changes_since, names_of, only_renamed
 from onlineml.improving.notes import augmentation_notes, corrected_notes, leak_notes, moved_notes
 from onlineml.improving.outcome import FIRST, RENAMED, Outcome
 from onlineml.inference.evaluate import evaluate
@@ -223,8 +223,7 @@ class Attempt:
         return [*changes.images("new"), *changes.images("relabelled"), *changes.images("moved")]
 
     def _test_images(self) -> bool:
-        annotated = self.data.kind.is_annotated(self.data.table)
-        return bool((annotated & (self.data.column("split") == "test")).any())
+        return bool(annotated_in(self.data, "test").any())
 
     def _evaluate(self, model: Any) -> BaseScores:
         recipe = self.recipe

@@ -12,12 +12,15 @@ from onlineml.improving.challenger.current_names import current_names
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from onlineml.data.manifest.changes import Changes
     from onlineml.data.manifest.manifest import Manifest
     from onlineml.project.project import Project
     from onlineml.registry.versions import ModelVersion
 
-__all__ = ["changes_since", "names_of", "nothing_new", "only_renamed", "require_training_images"]
+__all__ = ["annotated_in", "changes_since", "names_of", "nothing_new", "only_renamed", "require_training_images"]
 
 
 def changes_since(project: Project, before: str, data: Manifest) -> Changes | None:
@@ -66,13 +69,19 @@ def _to_learn(changes: Changes, data: Manifest) -> bool:
     return len(new) < len(rows) or bool(new & annotated) or bool(changes.gone_classes)
 
 
+def annotated_in(data: Manifest, split: str) -> NDArray[np.bool_]:
+    """(N,) bool: the annotated images of a split."""
+    found: NDArray[np.bool_] = data.kind.is_annotated(data.table) & (data.column("split") == split)
+    return found
+
+
 def require_training_images(data: Manifest) -> None:
     """Check that there is something to train on.
 
     Raises:
         DataError: no image of the split ``train`` is annotated.
     """
-    if not (data.kind.is_annotated(data.table) & (data.column("split") == "train")).any():
+    if not annotated_in(data, "train").any():
         raise DataError(
             f"there is nothing to train on: no annotated image of the {len(data):,} in the project is in the split "
             "'train'; add labelled photos with project.add or project.images.upload, or label some"

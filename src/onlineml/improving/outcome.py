@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ from markupsafe import Markup
 
 from onlineml.errors import ConfigError
 from onlineml.evaluation.render.html import page
+from onlineml.evaluation.render.text import with_interval
 from onlineml.improving.gate.result import PROMOTE
 from onlineml.storage import io
 from onlineml.storage.codec import encode, plain
@@ -160,6 +160,4 @@ class Outcome:
 def _in_words(scores: BaseScores) -> str:
     """The most important score with its interval: "accuracy 0.981 (0.964 to 0.991)"."""
     name = scores.headline[0]
-    low, high = scores.interval(name)
-    bounds = "" if math.isnan(low) else f" ({low:.3f} to {high:.3f})"
-    return f"{name} {scores.score(name):.3f}{bounds}"
+    return f"{name} {with_interval(scores.score(name), scores.interval(name))}"

@@ -15,6 +15,7 @@ import torch
 from torch.nn.functional import interpolate
 
 from onlineml.arguments.checks import one_of, whole
+from onlineml.data.images.thumbnails import encoded
 from onlineml.errors import ConfigError, DataError
 from onlineml.evaluation.render.image_grid import image_grid
 from onlineml.inference.predict_classifier import fitted
@@ -41,7 +42,6 @@ S = TypeVar("S", bound="BaseScores")
 _HEAT_SHARE = 0.55  # of the colour, where the map is 1
 _INCHES = 2.0
 _BATCH_SIZE = 16
-_JPEG_QUALITY = 85
 
 
 class ActivationMaps(NamedTuple):
@@ -135,14 +135,8 @@ def with_activation_maps(scores: S, model: ClassifierModule, data: Manifest) -> 
     for batch in datamodule.loader_of(rows) if len(rows) else ():
         pixels = batch["image"].permute(0, 2, 3, 1).numpy()
         heated = map(_heated, pixels, activation_maps(model, batch["image"]).maps)
-        found |= {i: _jpeg(picture) for i, picture in zip(batch["image_id"], heated, strict=True)}
+        found |= {i: encoded(picture) for i, picture in zip(batch["image_id"], heated, strict=True)}
     return scores.with_thumbnails(found)
-
-
-def _jpeg(pixels: NDArray[np.uint8]) -> bytes:
-    import cv2  # noqa: PLC0415
-
-    return bytes(cv2.imencode(".jpg", pixels[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1])
 
 
 def _chosen(model: ClassifierModule, label: str | None) -> int | None:

@@ -26,7 +26,7 @@ __all__ = [
     "percent",
     "scores_text",
 ]
-__all__ += ["shorten", "subject"]
+__all__ += ["shorten", "subject", "with_interval"]
 
 DASH = "\u2013"
 _N_CLASSES, _N_PAIRS = 5, 3  # in a terminal
@@ -92,6 +92,11 @@ def shorten(text: str, length: int) -> str:
         return text
     tail = (length - 1) // 3
     return text[: length - 1 - tail] + "…" + (text[-tail:] if tail else "")
+
+
+def with_interval(value: float, bounds: Interval) -> str:
+    """Format like "0.981 (0.964 to 0.991)"; the value alone if its interval is undefined."""
+    return decimal(value) + ("" if math.isnan(bounds[0]) else f" ({interval(bounds)})")
 
 
 def subject(scores: BaseScores, *, found: str = "") -> str:

@@ -19,6 +19,7 @@ from onlineml.arguments.counted import count
 from onlineml.evaluation.comparison.compare import compare
 from onlineml.evaluation.comparison.counts import sign_flip_p
 from onlineml.evaluation.intervals import group_codes
+from onlineml.improving.news import annotated_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -123,7 +124,7 @@ def robustness(
         One for each of `ALTERATIONS`.
     """
     champion, challenger = models
-    test = np.flatnonzero(data.kind.is_annotated(data.table) & (data.column("split") == "test"))
+    test = np.flatnonzero(annotated_in(data, "test"))
     drawn = np.random.default_rng(seed).permutation(test)[:n_images]
     sample = data.take(np.sort(drawn))
     first, second = scores if len(drawn) == len(test) else (score(champion, sample), score(challenger, sample))

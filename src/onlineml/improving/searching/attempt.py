@@ -112,11 +112,11 @@ class Search:
 
     def _trial(self, candidate: int, i: int, budget_s: float) -> Trial:
         """Train and score a candidate, unless that is done."""
-        known = [t for t in self.trials if (t.candidate, t.round) == (candidate, i)]
-        if known and known[0].ended:
-            return known[0]
-        if known:
-            trial, record = known[0], self.project.runs.get(known[0].run)
+        trial = next((t for t in self.trials if (t.candidate, t.round) == (candidate, i)), None)
+        if trial is not None and trial.ended:
+            return trial
+        if trial is not None:
+            record = self.project.runs.get(trial.run)
         else:
             record = self.project.runs.new(spec={"kind": "trial of a search", "search": self.run.id})
             trial = Trial(candidate=candidate, round=i, run=record.id, budget_s=budget_s)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
 from onlineml.evaluation.render.html import Table, notebook_cell, page
+from onlineml.evaluation.render.text import with_interval
 from onlineml.improving.searching.trials import best_trial
 from onlineml.storage import io
 from onlineml.storage.codec import encode, plain
@@ -151,5 +153,5 @@ class SearchResult:
 def _interval(trial: Trial) -> str:
     if trial.score is None:
         return "undefined"
-    bounds = "" if trial.low is None or trial.high is None else f" ({trial.low:.3f} to {trial.high:.3f})"
-    return f"{trial.score:.3f}{bounds}"
+    bounds = (math.nan, math.nan) if trial.low is None or trial.high is None else (trial.low, trial.high)
+    return with_interval(trial.score, bounds)

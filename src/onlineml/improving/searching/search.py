@@ -12,6 +12,7 @@ from onlineml.arguments.checks import seed as seed_
 from onlineml.errors import ConfigError
 from onlineml.improving.gate.policy import Gate
 from onlineml.improving.improve import begun_with, check_settings
+from onlineml.improving.news import annotated_in
 from onlineml.improving.recipe import Recipe
 from onlineml.improving.searching.attempt import Search
 from onlineml.improving.searching.candidates import Candidate, draw_candidates
@@ -75,8 +76,8 @@ def search(
         The leaderboard, and the outcome of the gate; also stored in the run as ``search.json`` and ``search.html``.
 
     Raises:
-        ConfigError: an argument is invalid, the budget is too short for the candidates, or none could be trained.
-        DataError: a split has no annotated images.
+        ConfigError: an argument is invalid, the budget is too short for the candidates, a split has no annotated
+            images, or no candidate could be trained.
         StoppedError, TooManyBadImagesError: as `onlineml.fit`; after a stop, call again with the run of the search.
     """
     check_settings(project, gate)
@@ -99,9 +100,8 @@ def search(
 
 
 def _check_data(data: Manifest) -> None:
-    annotated = data.kind.is_annotated(data.table)
     for split in ("train", "val", "test"):
-        if not (annotated & (data.column("split") == split)).any():
+        if not annotated_in(data, split).any():
             raise ConfigError(
                 f"the split {split!r} has no annotated images, and a search needs all three: candidates are compared "
                 "on 'val', the winner on 'test'; move some with project.images.move_to_split"
