@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import io
 import random
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from PIL import Image, ImageOps
 
 from onlineml.data.images.decode import decode
 from onlineml.data.manifest.manifest import Manifest
-from onlineml.errors import BadImageError, ConfigError, NotFoundError
+from onlineml.errors import BadImageError, ConfigError, DataError, NotFoundError
 from onlineml.inference.sources import _matches, items_of
 from tiny import jpeg, picture
 
@@ -47,6 +48,26 @@ def test_what_systems_leave_behind_is_no_image(folder: Path) -> None:
     assert names(folder) == expected
     assert names(f"{folder}/**/*.jpg") == [name for name in expected if name.endswith(".jpg")]
     assert names(f"{folder}/@eaDir/*.jpg") == [f"{folder}/@eaDir/a.jpg"]
+
+
+@pytest.mark.parametrize("name", ["photos.zip", "photos.TAR", "photos.tar.gz", "photos.tgz", "photos.7z"])
+def test_an_archive_is_refused_by_name_and_is_not_opened(name: str, folder: Path) -> None:
+    expected = names(folder)
+    (folder / name).write_bytes(b"a bomb, or a link")
+    for given in (folder / name, [folder / "a.jpg", folder / name], pd.DataFrame({"path": [str(folder / name)]})):
+        with pytest.raises(ConfigError, match=rf"{name} is an archive: unpack it, and pass its folder"):
+            names(given)
+
+    assert names(folder) == expected  # beside images it is passed over
+
+
+def test_a_folder_inside_an_archive_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("../../a.png", "x")
+
+    for url in (f"zip://::{tmp_path}/a.zip", f"zip://*.png::{tmp_path}/a.zip", f"zip://../../a.png::{tmp_path}/a.zip"):
+        with pytest.raises((DataError, ConfigError), match=r"archive: unpack it, and pass"):
+            names(url)
 
 
 def test_nothing_gives_nothing() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tarfile
 import zipfile
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from onlineml.errors import ConfigError
+from onlineml.errors import BadImageError, ConfigError, DataError
 from onlineml.project.project import Project
 
 if TYPE_CHECKING:
@@ -78,6 +79,63 @@ def test_good_ones_are_added_whatever_they_are_called_and_bad_ones_are_told(tmp_
     assert "missing.png" in reasons["missing.png"]
     assert uploaded.to_frame()["images"].tolist() == [1, 0, 0, 0, 0]
     assert "4 files refused" in str(uploaded)
+
+
+def tar(files: dict[str, bytes], *, links: tuple[str, ...] = (), mode: str = "w") -> bytes:
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode=mode) as archive:  # type: ignore[call-overload]
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+        for name in links:
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = tarfile.SYMTYPE, "/etc/passwd"
+            archive.addfile(info)
+    return data.getvalue()
+
+
+HOSTILE = {"../../out.png": image(1), "/abs.png": image(2), "a/b.png": image(3)}
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (tar(HOSTILE, links=("link.png",)), "tar"),
+        (tar(HOSTILE)[:700], "tar"),
+        (tar(HOSTILE, mode="w:gz"), "gzip"),
+        (tar(HOSTILE, mode="w:xz"), "xz"),
+        (b"7z\xbc\xaf\x27\x1c" + bytes(600), "7z"),
+    ],
+    ids=["tar", "cut off", "gzip", "xz", "7z"],
+)
+def test_other_archives_are_refused_with_the_remedy(data: bytes, kind: str, tmp_path: Path, project: Project) -> None:
+    (tmp_path / "photos.tar").write_bytes(data)
+    before = sorted(tmp_path.rglob("*"))
+    remedy = f"{kind} archive: unpack it, and pass its folder, or pack it as .zip"
+
+    uploaded = project.images.upload_files([tmp_path / "photos.tar", image(9)])
+
+    assert {*uploaded.refused.values()} == {remedy}
+    assert len(uploaded.image_ids) == 1
+    with pytest.raises(DataError, match=remedy):
+        project.add(tmp_path / "photos.tar")
+    with pytest.raises(BadImageError, match=f"{kind} archive, not an image; unpack it"):
+        project.images.upload([data])
+    assert [path for path in sorted(tmp_path.rglob("*")) if not path.is_relative_to(tmp_path / "project")] == [
+        path for path in before if not path.is_relative_to(tmp_path / "project")
+    ]
+
+
+def test_a_hostile_zip_leaves_what_is_fine_in_it(tmp_path: Path, project: Project) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "photos.zip").write_bytes(packed(HOSTILE | {"more.zip": packed(HOSTILE)}))
+
+    uploaded = project.images.upload_files(tmp_path / "folder" / "photos.zip")
+
+    assert len(uploaded.image_ids) == 1
+    assert [name.rpartition(".zip/")[2] for name in uploaded.refused] == ["../../out.png", "/abs.png", "more.zip"]
+    assert [path.name for path in tmp_path.rglob("*.png") if not path.is_relative_to(tmp_path / "project")] == []
 
 
 def test_an_archive_with_folders_as_labels(project: Project) -> None:

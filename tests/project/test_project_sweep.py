@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,12 +18,12 @@ from onlineml import registry
 from onlineml.errors import ConfigError, ConflictError, DataError, NotFoundError
 from onlineml.project import sweep as sweeping
 from onlineml.registry import deletion, versions
-from onlineml.storage import io
+from onlineml.storage import io, local
 from onlineml.training.features import FeatureStore, project_store
 from stores import KINDS, Store, open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from onlineml.runs.run import Run
 
@@ -105,9 +106,74 @@ def test_nothing_is_deleted_behind_a_link(tmp_path: Path, monkeypatch: pytest.Mo
     assert "models/7-abcdef/ is a link: what is there is spared" in str(swept)
     (mine / "later").rename(mine / "model.json")
     (seven,) = [one for one in project.models.list() if one.version == "7-abcdef"]
-    with pytest.raises(DataError, match=r"models/7-abcdef is a link to another folder; remove the link"):
+    with pytest.raises(DataError, match=r"models/7-abcdef in .* is not deleted: it is a link to another folder"):
         project.models.delete(seven)
     assert set(mine.iterdir()) == kept
+
+
+_SWAPS = (
+    ("sweep", "models/2-abcdef"),
+    ("sweep", "models/2-abcdef/more"),
+    ("sweep", "runs/r"),
+    ("models", "models"),
+    ("models", "models/2-abcdef/more"),
+    ("runs", "runs/r"),
+)
+
+
+@pytest.mark.skipif(os.unlink not in os.supports_dir_fd, reason="no descriptors of folders")
+@pytest.mark.parametrize(("verb", "place"), _SWAPS)
+def test_a_link_that_is_swapped_in_after_the_check_is_not_followed(
+    verb: str, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeping, "_LEAST_S", 0.0)
+    project = oml.Project.create(tmp_path / "p", class_names=["a"])
+    _published(project, "a")
+    project.promote(1)
+    descriptor = "weights.safetensors" if verb == "sweep" else "model.json"
+    for name in (f"2-abcdef/{descriptor}", "2-abcdef/more/words"):
+        io.write_bytes(project.location / "models" / name, b"{}")
+    for name in ("spec.json", ".onlineml-probe-0123456789abcdef"):
+        io.write_bytes(project.location / "runs/r" / name, b"{}")
+    victim, mine, delete = tmp_path / "p" / place, tmp_path / "thesis", local._delete_below
+    shutil.copytree(victim, mine)
+    before = sorted(mine.rglob("*"))
+
+    def swap_and_delete(folder: str, path: str) -> None:
+        if path.startswith(f"{place}/") and not victim.is_symlink():
+            victim.rename(tmp_path / "real")
+            victim.symlink_to(mine)
+        delete(folder, path)
+
+    monkeypatch.setattr(local, "_delete_below", swap_and_delete)
+    do: dict[str, Callable[[], Any]] = {
+        "sweep": lambda: project.sweep(delete=True, older_than_s=0.0),
+        "models": lambda: project.models.delete("2-abcdef"),
+        "runs": lambda: project.runs.delete("r"),
+    }
+    with pytest.raises(DataError, match="is not deleted: it is a link to another folder, or behind one"):
+        do[verb]()
+    assert victim.is_symlink()
+    assert [path for path in sorted(mine.rglob("*")) if path.name != "deleted.json"] == before
+
+
+@pytest.mark.parametrize("verb", ["models", "runs"])
+def test_a_folder_with_a_link_in_it_is_deleted_after_the_link_was_removed(verb: str, tmp_path: Path) -> None:
+    project = oml.Project.create(tmp_path / "p", class_names=["a"])
+    name = _published(project, "a").version if verb == "models" else project.runs.new(spec={"kind": "train"}).id
+    mine = tmp_path / "thesis"
+    mine.mkdir()
+    (mine / "chapter.txt").write_text("words")
+    (tmp_path / "p" / verb / name / "more").symlink_to(mine)
+    before = _names(project)
+
+    with pytest.raises(DataError, match=rf"{verb}/{name}/more in .* is not deleted: it is a link to another folder"):
+        getattr(project, verb).delete(name)
+    assert _names(project) == before
+    (tmp_path / "p" / verb / name / "more").unlink()
+    getattr(project, verb).delete(name)
+    assert getattr(project, verb).list() == []
+    assert (mine / "chapter.txt").read_text() == "words"
 
 
 def test_what_is_left_is_listed_first_and_deleted_then(project: oml.Project) -> None:
@@ -236,8 +302,8 @@ def test_a_deletion_that_is_killed_leaves_the_version_or_none(
         return call
 
     with monkeypatch.context() as patch:
-        for name in ("create_bytes", "delete", "list_files"):
-            patch.setattr(io, name, dies(getattr(io, name)))
+        for where, name in ((io, "create_bytes"), (io, "list_files"), (local, "_delete_below")):
+            patch.setattr(where, name, dies(getattr(where, name)))
         with contextlib.suppress(KeyboardInterrupt):
             project.models.delete(second)
     there = project.models.list()

@@ -15,7 +15,7 @@ import torch
 from onlineml.data.formats.columns import PATH_NAMES
 from onlineml.data.formats.csv import key
 from onlineml.data.images.decode import from_pillow, is_image_name
-from onlineml.data.images.policies import is_junk
+from onlineml.data.images.policies import is_archive_name, is_junk
 from onlineml.data.manifest.manifest import Manifest
 from onlineml.data.video.video import is_video_name
 from onlineml.errors import BadImageError, ConfigError, NotFoundError
@@ -47,7 +47,8 @@ def items_of(images: Any, *, storage_options: Options = None) -> Iterator[Item]:
     """Every image that ``images`` stands for, in order; see `onlineml.predict` for what it may be.
 
     Raises:
-        ConfigError: something is not an image.
+        ConfigError: something is not an image, or an archive.
+        DataError: a folder or file is inside an archive.
         NotFoundError: a folder or pattern contains no image, or a camera cannot be opened.
     """
     if isinstance(images, Manifest):
@@ -169,6 +170,8 @@ def _stored(place: Location) -> Iterator[Item]:
     one = Item(storable(url), place)
     if is_video_name(url) and not Path(url).is_dir():
         raise ConfigError(f"{place} is a video: use onlineml.predict_video(model, {str(place)!r})")
+    if is_archive_name(url) and not Path(url).is_dir():
+        raise ConfigError(f"{place} is an archive: unpack it, and pass its folder")
     if not is_listable(url):  # ? starts a query, and there is no listing
         yield one
         return

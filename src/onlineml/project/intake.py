@@ -17,6 +17,7 @@ from onlineml.arguments.counted import count
 from onlineml.data.formats.folders.layout import layout_of
 from onlineml.data.images.archives import read_zip, zip_folders
 from onlineml.data.images.decode import decode, is_image_name, sniff
+from onlineml.data.images.headers import sniff_archive
 from onlineml.data.images.policies import is_junk
 from onlineml.data.video.video import is_video_name
 from onlineml.errors import BadImageError, DataError, NotFoundError
@@ -39,8 +40,7 @@ Source = str | os.PathLike[str] | bytes
 _BATCH_IMAGES = 32  # per entry of the log
 _BATCH_BYTES = 64 << 20  # in memory
 _MIN_SIDE = 32  # images are only decoded to see whether they can be
-_HEAD = 64  # bytes to detect an image's format
-_ZIP = (b"PK\x03\x04", b"PK\x05\x06")  # local file header, end of an empty archive (APPNOTE.TXT 4.3)
+_HEAD = 512  # bytes to detect the format of an image or an archive
 
 
 @dataclass(frozen=True)
@@ -99,13 +99,15 @@ class _Intake:
         """Take one file of any type."""
         try:
             head = source[:_HEAD] if isinstance(source, bytes) else _head(source)
-            if head.startswith(_ZIP):
+            if (archive := sniff_archive(head)) == "zip":
                 self._take_zip(name, source)
             elif sniff(head) is not None:
                 content = source if isinstance(source, bytes) else io.read_bytes(source)
                 self.take_image(name, content, self._label_of(name))
             elif is_video_name(name):
                 self._take_video(name, source, self._label_of(name))
+            elif archive is not None:
+                self.refused[name] = f"{archive} archive: unpack it, and pass its folder, or pack it as .zip"
             else:
                 self.refused[name] = "neither an image, a zip archive nor a video" if head else "the file is empty"
         except (DataError, NotFoundError) as error:
@@ -247,7 +249,7 @@ def class_folders(source: Source, project: Project) -> dict[str, int]:
             ]
             return dict(Counter(path.split("/")[-2] for path in paths))
         place = source if isinstance(source, bytes) else project.location.to(source)
-        if (place[:_HEAD] if isinstance(place, bytes) else _head(place)).startswith(_ZIP):
+        if sniff_archive(place[:_HEAD] if isinstance(place, bytes) else _head(place)) == "zip":
             found = zip_folders(place, wanted=_is_wanted, folders=partial(_class_folders, where="the archive"))
             return {name: n for name, n in found.items() if name}
     return {}

@@ -48,16 +48,15 @@ class ProjectRuns(ProjectPart):
 
         Raises:
             ConfigError: it is being worked on.
+            DataError: its folder, or one in it, is a link to another folder.
             NotFoundError: the run does not exist.
         """
         run = self.get(id)
         if run.is_active():
             raise ConfigError(f"the run {id} is running: stop it first, such as by project.jobs.get({id!r}).cancel()")
-        files = [info.path for info in io.list_files(run.location)]
-        for name in sorted(files, key=lambda name: name != "spec.json"):  # without it, it is no run
-            io.delete(run.location / name)
-        for info in io.list_temporary(run.location):
-            io.delete(run.location / info.path)
+        files = [info.path for info in [*io.list_files(run.location), *io.list_temporary(run.location)]]
+        files.sort(key=lambda name: name != "spec.json")  # without it, it is no run
+        io.delete_below(self._project.location, [f"runs/{id}/{name}" for name in files])
 
     def _folder(self, run_id: str) -> Location:
         return self._project.location / "runs" / run_id

@@ -241,10 +241,9 @@ def _key_of_any() -> str:
 
 def _delete(project: Project, found: Leftover) -> None:
     if found.kind in {"killed publish", "deleted model"}:
-        deletion.empty_version(project.location / found.path, reason=found.reason)
-        return
-    for path in found.files:
-        io.delete(project.location / path)
+        deletion.delete_files(project.location, found.path, found.files, reason=found.reason)
+    else:
+        io.delete_below(project.location, found.files)
 
 
 def _store_time(project: Project) -> float:

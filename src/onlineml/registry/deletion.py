@@ -10,7 +10,7 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from onlineml.errors import AlreadyExistsError, ConflictError, DataError
+from onlineml.errors import AlreadyExistsError, ConflictError
 from onlineml.registry import versions
 from onlineml.registry.promotions import aliases, default_author
 from onlineml.storage import io
@@ -18,9 +18,11 @@ from onlineml.storage import local as local_files
 from onlineml.storage.location import Location, Url
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from onlineml.registry.versions import ModelVersion
 
-__all__ = ["delete_version", "empty_version"]
+__all__ = ["delete_files", "delete_version"]
 
 
 def delete_version(project: Url, version: ModelVersion, *, reason: str = "", author: str | None = None) -> None:
@@ -34,49 +36,50 @@ def delete_version(project: Url, version: ModelVersion, *, reason: str = "", aut
 
     Raises:
         ConflictError: aliases refer to it.
-        DataError: its folder is a link to another one.
+        DataError: its folder, or one in it, is a link to another folder.
         NotFoundError: another process has deleted it.
     """
-    folder = Location.of(project)
-    _refuse_link(folder, f"models/{version.version}")
-    _refuse_aliased(folder, version)
-    note = folder / "models" / version.version / versions.DELETED
-    _write_note(note, reason=reason, author=author)
+    at, folder = Location.of(project), f"models/{version.version}"
+    files = [f"{folder}/{info.path}" for info in io.list_files(at / folder)]
+    if at.local is not None:
+        local_files.require_no_links(at.local, files)
+    _refuse_aliased(at, version)
+    _write_note(at / folder, reason=reason, author=author)
     try:
-        _refuse_aliased(folder, version)  # promoted at the same moment: it is there again
+        _refuse_aliased(at, version)  # promoted at the same moment: it is there again
     except ConflictError:
-        io.delete(note)
+        io.delete_below(at, [f"{folder}/{versions.DELETED}"])
         raise
-    empty_version(folder / "models" / version.version, reason=reason, author=author)
+    delete_files(at, folder, files, reason=reason, author=author)
 
 
-def empty_version(folder: Location, *, reason: str, author: str | None = None) -> None:
-    """Delete the files of a version, or what a killed publisher left of one, except the note that it is deleted."""
-    _write_note(folder / versions.DELETED, reason=reason, author=author)
-    names = [info.path for info in io.list_files(folder) if info.path != versions.DELETED]
-    for name in sorted(names, key=lambda name: name != versions.DESCRIPTOR):
-        io.delete(folder / name)
+def delete_files(
+    project: Location, folder: str, files: Sequence[str], *, reason: str, author: str | None = None
+) -> None:
+    """Delete files of a version, or of what a killed publisher left of one, and note there that it is deleted.
+
+    Args:
+        project: its folder.
+        folder: of the version, relative to the project's.
+        files: relative to the project's folder.
+        reason: see `delete_version`.
+        author: see `delete_version`.
+    """
+    _write_note(project / folder, reason=reason, author=author)
+    note, descriptor = f"{folder}/{versions.DELETED}", f"{folder}/{versions.DESCRIPTOR}"
+    io.delete_below(project, sorted({*files} - {note}, key=lambda path: (path != descriptor, path)))
 
 
-def _write_note(note: Location, *, reason: str, author: str | None) -> None:
+def _write_note(folder: Location, *, reason: str, author: str | None) -> None:
     facts = {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "author": default_author(author),
         "reason": reason,
     }
     try:
-        io.create_bytes(note, json.dumps(facts, ensure_ascii=False).encode())
+        io.create_bytes(folder / versions.DELETED, json.dumps(facts, ensure_ascii=False).encode())
     except AlreadyExistsError:
         return
-
-
-def _refuse_link(project: Location, version: str) -> None:
-    """Refuse to delete what is not in the project's folder."""
-    if project.local is not None and (links := local_files.links_above(project.local, [f"{version}/any"])):
-        raise DataError(
-            f"{project} has no files of its own in {version}: {links[0].rstrip('/')} is a link to another folder; "
-            "remove the link, and delete what it refers to yourself if nobody needs it"
-        )
 
 
 def _refuse_aliased(project: Location, version: ModelVersion) -> None:

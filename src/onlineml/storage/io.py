@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from onlineml.errors import AlreadyExistsError, ConfigError, ConflictError, NotFoundError
+from onlineml.errors import AlreadyExistsError, ConfigError, ConflictError, DataError, NotFoundError
 from onlineml.storage import conditions
 from onlineml.storage import local as local_files
 from onlineml.storage.conditions import Guarantees
@@ -31,13 +32,14 @@ from onlineml.storage.urls import inside, is_url, join, name, parent, redacted
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 __all__ = [
     "FileInfo",
     "Guarantees",
     "create_bytes",
     "delete",
+    "delete_below",
     "delete_drafts",
     "download_file",
     "draft_for",
@@ -59,6 +61,7 @@ __all__ = [
     "write_bytes",
 ]
 
+_INSIDE = re.compile(r"(?:zip|tar|libarchive)://[^:]*::")  # paths below such a URL cannot be written after it
 _UPLOAD_CONCURRENCY = 8  # concurrent parts of one large upload; at most 8 x 50 MB
 
 
@@ -221,8 +224,14 @@ def open_file(url: Url, *, block_size: int = 4 << 20, storage_options: Options =
 
 
 def list_files(url: Url, *, recursive: bool = True, storage_options: Options = None) -> list[FileInfo]:
-    """List the files of a folder, sorted by path; the list is empty if the folder does not exist."""
+    """List the files of a folder, sorted by path; the list is empty if the folder does not exist.
+
+    Raises:
+        DataError: the folder is inside an archive.
+    """
     at = Location.of(url, storage_options)
+    if _INSIDE.match(at.url):
+        raise DataError(f"{at} is inside an archive: unpack it, and pass the folder")
     local = at.local
     with translated(at, needs="list"):
         if local is not None:
@@ -312,6 +321,21 @@ def delete(url: Url, *, missing_ok: bool = True, storage_options: Options = None
         else:
             fs, path = filesystem(at)
             patiently(fs, "rm_file", path)
+
+
+def delete_below(url: Url, paths: Sequence[str], *, storage_options: Options = None) -> None:
+    """Delete files below a folder, in this order, and none that is behind a link to another folder.
+
+    Raises:
+        DataError: a folder on the way is a link; see `onlineml.storage.local.delete_below`.
+    """
+    at = Location.of(url, storage_options)
+    if at.local is None:
+        for path in paths:
+            delete(at / path)
+        return
+    with translated(at, needs="delete"):
+        local_files.delete_below(at.local, paths)
 
 
 def draft_for(url: Url, *, folder: Path) -> Path:

@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from onlineml.errors import ConflictError
+from onlineml.errors import ConflictError, DataError
 
 try:
     import fcntl
@@ -23,12 +23,13 @@ else:
     SWAPS = True  # whether exactly one of several racing `swap` calls succeeds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 __all__ = [
     "SWAPS",
     "copy_synced",
     "create",
+    "delete_below",
     "list_files",
     "move_synced",
     "name_beside",
@@ -196,6 +197,56 @@ def links_above(folder: str, paths: Iterable[str]) -> tuple[str, ...]:
         found |= left
         left = {path.rpartition("/")[0] for path in left} - found - {""}
     return tuple(sorted(f"{path}/" for path in found if os.path.islink(f"{folder}/{path}")))  # noqa: PTH114 (many)
+
+
+def delete_below(folder: str, paths: Sequence[str]) -> None:
+    """Delete files below a folder, in this order; those that do not exist are passed over.
+
+    Where the system can, each folder on the way is opened from the one above it, and not if it is a link: one that is
+    put there after any check is not followed either.
+
+    Raises:
+        DataError: a folder on the way is a link. Nothing is deleted, unless it became one meanwhile; never behind it.
+    """
+    require_no_links(folder, paths)
+    for path in paths:
+        try:
+            _delete_below(folder, path)
+        except FileNotFoundError:
+            continue
+        except OSError as err:
+            if err.errno in {errno.ENOTDIR, errno.ELOOP}:  # of a link, by system
+                raise _behind_a_link(folder, path) from err
+            raise
+
+
+def require_no_links(folder: str, paths: Iterable[str]) -> None:
+    """Raise a DataError if some files below a folder are behind a link to another folder."""
+    if links := links_above(folder, paths):
+        raise _behind_a_link(folder, links[0].rstrip("/"))
+
+
+def _behind_a_link(folder: str, path: str) -> DataError:
+    return DataError(
+        f"{path} in {folder} is not deleted: it is a link to another folder, or behind one; remove the link, and "
+        "delete what it refers to yourself if nobody needs it"
+    )
+
+
+def _delete_below(folder: str, path: str) -> None:
+    if os.unlink not in os.supports_dir_fd:  # Windows, where links need a privilege
+        os.unlink(f"{folder}/{path}")  # noqa: PTH108
+        return
+    *above, name = path.split("/")
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for one in above:
+            below = os.open(one, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=held)
+            os.close(held)
+            held = below
+        os.unlink(name, dir_fd=held)
+    finally:
+        os.close(held)
 
 
 def _is_temporary(name: str) -> bool | None:

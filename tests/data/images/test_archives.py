@@ -99,6 +99,8 @@ def test_a_folder_inside_an_archive_is_refused_by_the_importers(tmp_path: Path) 
     for url in (f"zip://::{tmp_path}/a.zip", f"zip://cat::{tmp_path}/a.zip"):
         with pytest.raises(DataError, match=r"a\.zip is inside an archive: unpack it"):
             Manifest.from_folders(url)
+    with pytest.raises(DataError, match=r"found an archive; unpack it, and pass its folder"):
+        Manifest.from_folders(tmp_path / "a.zip")
 
 
 def test_links_other_kinds_and_archives_within_are_refused() -> None:

@@ -15,7 +15,7 @@ from onlineml.data.images.policies import is_image_name, is_junk
 from onlineml.data.manifest.examples import examples
 from onlineml.errors import ConfigError, DataError
 from onlineml.storage import io
-from onlineml.storage.urls import is_listable, redacted
+from onlineml.storage.urls import is_listable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -43,7 +43,6 @@ __all__ = [
 ]
 
 _NUMBER = re.compile(r"(\d+)")
-_INSIDE = re.compile(r"(?:zip|tar|libarchive)://[^:]*::")  # paths below such a URL cannot be written after it
 _LONGEST_NUMBER = 300  # digits; Python refuses to convert thousands
 
 
@@ -108,8 +107,6 @@ def list_folder(url: str, options: Options) -> Listing:
     """
     if not is_listable(url):
         return Listing(())
-    if _INSIDE.match(url):
-        raise DataError(f"{redacted(url)} is inside an archive: unpack it, and pass the folder")
     found = io.list_files(url, storage_options=options)
     files = tuple(info for info in found if not is_junk(info.path))
     valid_names([info.path for info in files], url)

@@ -27,7 +27,7 @@ from PIL import (
 )
 
 from onlineml.data.images.budget import MAX_PIXELS, MeteredBytes, check_cost, check_numbers, needed_bytes, reduction
-from onlineml.data.images.headers import declared_size_wh, exif_orientation, lacks_end, parse_jpeg, sniff
+from onlineml.data.images.headers import declared_size_wh, exif_orientation, lacks_end, parse_jpeg, sniff, sniff_archive
 from onlineml.data.images.policies import (
     FORMAT_OF,
     IMAGE_EXTENSIONS,
@@ -113,6 +113,8 @@ def decode(data: bytes, *, min_side: int | None = None, name: str = "", max_pixe
         raise BadImageError("empty", "the file has no bytes")
     format_name = sniff(data)
     if format_name is None:
+        if (archive := sniff_archive(data)) is not None:
+            raise BadImageError("unreadable", f"{archive} archive, not an image; unpack it, and pass its folder")
         raise BadImageError("unreadable", f"not an image of a known format; the file begins with {data[:12]!r}")
     if format_name == "HEIF":
         raise BadImageError("unreadable", "HEIC/HEIF is not supported; convert it to JPEG, PNG or AVIF")

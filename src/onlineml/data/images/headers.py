@@ -1,7 +1,8 @@
 """Parsing of image file headers, without decoding any pixel.
 
 Sources: ITU-T T.81 (JPEG markers), CIPA DC-008 (EXIF), CIPA DC-007 (multi-picture), RFC 2083 (PNG), GIF89a, RFC 9649
-(WebP), ISO/IEC 14496-12 (the ``ftyp`` box of AVIF and HEIF).
+(WebP), ISO/IEC 14496-12 (the ``ftyp`` box of AVIF and HEIF); PKWARE APPNOTE 4.3,
+POSIX.1 ustar, RFC 1952 (gzip) and the beginnings that the other archives document.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ __all__ = [
     "parse_jpeg",
     "scan_count",
     "sniff",
+    "sniff_archive",
 ]
 
 _MAGIC: tuple[tuple[bytes, str], ...] = (
@@ -32,6 +34,16 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"MM\0+", "TIFF"),
     (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG2000"),
     (b"\xff\x4f\xff\x51", "JPEG2000"),
+)
+_ARCHIVES: tuple[tuple[bytes, str], ...] = (
+    (b"PK\x03\x04", "zip"),
+    (b"PK\x05\x06", "zip"),  # an empty one
+    (b"\x1f\x8b", "gzip"),
+    (b"BZh", "bzip2"),
+    (b"\xfd7zXZ\0", "xz"),
+    (b"\x28\xb5\x2f\xfd", "zstd"),
+    (b"7z\xbc\xaf\x27\x1c", "7z"),
+    (b"Rar!\x1a\x07", "rar"),
 )
 _MOST_SEGMENTS = 100_000  # of a JPEG, fill bytes included
 _MARKER = re.compile(rb"\xff[\xc0-\xcf\xd9-\xfe]")  # others stand within a scan
@@ -63,6 +75,17 @@ def sniff(data: bytes) -> str | None:
     if data[:1] == b"P" and data[1:2] in b"123456" and data[2:3].isspace():
         return "PPM"
     return None
+
+
+def sniff_archive(data: bytes) -> str | None:
+    """Detect an archive or a compressed file from its first 262 bytes, independent of its name.
+
+    Returns:
+        ``"zip"``, ``"tar"``, ``"gzip"``, ``"bzip2"``, ``"xz"``, ``"zstd"``, ``"7z"``, ``"rar"``, or None.
+    """
+    if data[257:262] == b"ustar":
+        return "tar"
+    return next((name for magic, name in _ARCHIVES if data.startswith(magic)), None)
 
 
 def _sniff_ftyp(data: bytes) -> str | None:

@@ -14,6 +14,7 @@ __all__ = [
     "Outcome",
     "Policy",
     "extension",
+    "is_archive_name",
     "is_image_name",
     "is_junk",
 ]
@@ -94,6 +95,7 @@ _EXTENSIONS: dict[str, tuple[str, ...]] = {
     "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
 }
 FORMAT_OF = {ending: name for name, endings in _EXTENSIONS.items() for ending in endings}
+_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst", ".7z", ".rar")
 IMAGE_EXTENSIONS: frozenset[str] = frozenset(FORMAT_OF)
 MIME_TYPES: dict[str, str] = {
     "JPEG": "image/jpeg",
@@ -113,6 +115,11 @@ def is_image_name(name: str) -> bool:
     """Return whether the extension, in any case, is that of an image format."""
     cut = name.rfind(".")
     return cut > 0 and name[cut - 1] != "/" and name[cut:].lower() in IMAGE_EXTENSIONS
+
+
+def is_archive_name(name: str) -> bool:
+    """Return whether the extension, in any case, is that of an archive."""
+    return name.lower().endswith(_ARCHIVES)
 
 
 _JUNK = frozenset(  # folders and files that systems and tools leave among people's files

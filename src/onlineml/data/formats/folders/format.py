@@ -18,7 +18,7 @@ from onlineml.data.formats.format import TABLE_ENDINGS, Format, Source
 from onlineml.data.formats.parts import Parts, absolute, image_id, naturally_sorted, with_slashes
 from onlineml.data.formats.tables.label_lists import format_labels, parse_labels
 from onlineml.data.formats.tables.rows import read_splits
-from onlineml.data.images.policies import extension
+from onlineml.data.images.policies import extension, is_archive_name
 from onlineml.data.manifest.schema import examples
 from onlineml.data.manifest.splits import SPLITS, stable_split
 from onlineml.errors import ConfigError, DataError
@@ -58,6 +58,8 @@ def read_folders(source: Source, *, holds: str) -> Parts:
         found = f"{count(n, 'other file')}, such as {examples(f.path for f in files)}" if n else "no files at all"
         if missing := missing_folder(Location(root) / "any"):
             found = f"no files at all: there is no folder {missing}"
+        elif is_archive_name(root) and not n:
+            found = "an archive; unpack it, and pass its folder"
         raise DataError(f"no images in {root}: expected {root}/<class>/<image>, found {found}")
     paths = [info.path for info in images]
     table = _split_table(source, files, notes)

@@ -22,6 +22,7 @@ from onlineml.data.formats.format import Format, Source
 from onlineml.data.formats.image_folder.metadata import FILE_NAME, METADATA, card_names, parse_rows, read_rows
 from onlineml.data.formats.json_lines import lines_bytes, whole_lines
 from onlineml.data.formats.objects import corners_instead, numbers_note, used_names
+from onlineml.data.images.policies import is_archive_name
 from onlineml.data.images.sizes import upright_sizes_hw
 from onlineml.data.manifest.examples import examples
 from onlineml.data.manifest.splits import normalised_split
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 __all__ = ["IMAGE_FOLDER", "read_image_folder", "write_image_folder"]
 
 _CARD = "README.md"
-_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
 _SHARES = 1.01  # up to here, as they are rounded
 _LOOKED_AT = 256  # images, to tell corners from sides
 
@@ -101,7 +101,7 @@ def read_image_folder(source: Source, *, holds: str) -> Parts:
         own = parse_rows(lines, path, names, problems, label=source.label)
         images += [_in_folder(image, path.rpartition("/")[0]) for image in own]
     require_no_problems(source.where, problems)
-    archives = [info.path for info in listing.files if info.path.lower().endswith(_ARCHIVES)]
+    archives = [info.path for info in listing.files if is_archive_name(info.path)]
     if archives and not listing.images:
         raise DataError(f"the images of {source.where} are in archives: {examples(archives)}; unpack them beside it")
     found = _as_sides(_unscaled(placed(images, source)))
