@@ -29,6 +29,14 @@ def test_programs_read_all_and_people_the_scores(tmp_path: Path) -> None:
     assert str(result).splitlines()[-1] == "Go on."
 
 
+def test_long_names_and_their_values_are_apart(tmp_path: Path) -> None:
+    values = {"map": 0.5, "micro_f1": 0.25, "intervals": {"map": (0.25, 0.75), "micro_f1": (0.0, 0.5)}}
+    lines = str(save_result(Run.create(tmp_path / "run"), values, "Found")).splitlines()
+
+    assert lines[1] == "mean average precision  0.500 (95 % interval 0.250 to 0.750)"
+    assert lines[2] == "F1                      0.250 (95 % interval 0.000 to 0.500)"
+
+
 def test_a_training_that_was_stopped_stays_so(tmp_path: Path) -> None:
     run = Run.create(tmp_path / "run")
     run.set_status("stopped")

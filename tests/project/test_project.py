@@ -261,6 +261,25 @@ def test_bad_images_are_left_out_or_stop_the_freeze(store: Store) -> None:
         project.datasets.findings(source)
 
 
+def test_what_is_left_out_is_told_in_one_line(tmp_path: Path) -> None:
+    project = Project.create(tmp_path / "p")
+    project.images.upload([_image(number) for number in range(4)], label="cat")
+    whole = project.freeze()
+    assert not whole.notes
+    for name, content in (("torn.png", _image(99)[:60]), ("empty.png", b"")):
+        (tmp_path / "photos" / "cat").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "photos" / "cat" / name).write_bytes(content)
+    project.add(Manifest.from_folders(tmp_path / "photos"))
+
+    data = project.freeze(max_bad=0.5)
+
+    told = "2 of 6 images are left out: 1 empty, 1 truncated; project.datasets.findings(data) lists them"
+    assert data.hash == whole.hash
+    assert data.notes == (told,)
+    assert told in data._repr_html_()
+    assert (project.datasets.findings(data).n_images, project.datasets.findings(data).n_bad) == (6, 2)
+
+
 def test_images_are_opened_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     from onlineml.data.annotations import freezing
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -112,6 +113,9 @@ def test_doubts_are_told_and_kept(manifest, tmp_path: Path, capsys: pytest.Captu
     assert "the split 'val' has no annotated image: nothing is measured during the training" in found
     assert "batches have one image, from which batch norm takes its statistics" in found
     assert doubts(tiny_model(norm=True), tiny_data(manifest)) == []
+    told = "1 of 9 images is left out: 1 empty; project.datasets.findings(data) lists them"  # by a freeze
+    frozen = replace(manifest, notes=("read as folders", told))
+    assert doubts(tiny_model(norm=True), tiny_data(frozen)) == [told]
     run = oml.fit(tiny_model(), data, run=tmp_path / "run", epochs=1, accelerator="cpu")
     assert "a single annotated image" in capsys.readouterr().out
     assert "a single annotated image" in (tmp_path / "run/log.txt").read_text()

@@ -102,6 +102,19 @@ def test_suspect_boxes_until_somebody_has_looked(tmp_path: Path) -> None:
     assert front.one("load", "image", place=0)["whys"] == []
 
 
+def test_dozens_of_reasons_are_counted_where_the_notebook_is_saved(tmp_path: Path) -> None:
+    project = Project.create(tmp_path / "p", task="detection", class_names=CLASSES)
+    (image_id,) = project.images.upload(photos(1), boxes=[([[1, 1, 20, 20]], ["pear"])])
+    whys = tuple(Why("missed box", 0, 0.5, "pear", (n, 25, n + 9, 35), confidence=n / 100) for n in range(1, 31))
+    queue = queue_of({image_id: whys})
+    editor = BoxEditor(project, queue)
+
+    for saved in (editor.static_html(), queue._repr_html_(), str(queue)):
+        assert saved.count("no box here") == 3
+        assert "and 27 more" in saved
+    assert len(FrontEnd(editor).one("load", "image", place=0)["whys"]) == 30
+
+
 def test_a_queue_of_another_project_is_refused(tmp_path: Path) -> None:
     project = Project.create(tmp_path / "p", class_names=CLASSES)
     with pytest.raises(DataError, match="not in the project"):

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from onlineml.errors import ConfigError
 from onlineml.evaluation.render.html import page
-from onlineml.evaluation.render.text import with_interval
+from onlineml.evaluation.render.text import label, with_interval
 from onlineml.improving.gate.result import PROMOTE
 from onlineml.storage import io
 from onlineml.storage.codec import encode, plain
@@ -160,4 +160,4 @@ class Outcome:
 def _in_words(scores: BaseScores) -> str:
     """The most important score with its interval: "accuracy 0.981 (0.964 to 0.991)"."""
     name = scores.headline[0]
-    return f"{name} {with_interval(scores.score(name), scores.interval(name))}"
+    return f"{label(name)} {with_interval(scores.score(name), scores.interval(name))}"

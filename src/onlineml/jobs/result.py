@@ -40,9 +40,10 @@ class NotebookResult:
         return [(say.label(name), say.decimal(self.values[name]), say.interval(found[name])) for name in found]
 
     def __str__(self) -> str:
-        lines = [self.headline]
-        lines += [f"{name:16}{value} (95 % interval {interval})" for name, value, interval in self.scores()]
-        lines += [f"{name:16}{address}" for name, address in self.files.items()]
+        facts = [(name, f"{value} (95 % interval {interval})") for name, value, interval in self.scores()]
+        facts += self.files.items()
+        width = 2 + max((len(name) for name, _ in facts), default=0)
+        lines = [self.headline, *(f"{name:{width}}{fact}" for name, fact in facts)]
         return "\n".join([*lines, *filter(None, [self.then])])
 
     def __repr__(self) -> str:

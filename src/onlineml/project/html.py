@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from onlineml.arguments.counted import count
 from onlineml.data.manifest.manifest import Manifest
 from onlineml.pages import markup, table
 from onlineml.storage.urls import redacted
@@ -24,8 +25,9 @@ def project_html(project: Project) -> str:
     splits = list(next(iter(counts.values()), {}))
     said = ", ".join(f"{n:,} {name}" for name, n in state.counts().items())
     head = markup(
-        "<b>{}</b> <code>{}</code><br>{}; {} classes; models: {}",
-        project.title, redacted(project.url), said, len(state.class_names), markup(", ").join(models) or "none yet",
+        "<b>{}</b> <code>{}</code><br>{}; {}; models: {}",
+        project.title, redacted(project.url), said, count(len(state.class_names), "class"),
+        markup(", ").join(models) or "none yet",
     )  # fmt: skip
     rows = [(name, *(f"{row[split]:,}" for split in splits)) for name, row in counts.items()]
     return table(head, ("class", *splits), rows)

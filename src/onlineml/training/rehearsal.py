@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from onlineml.data.manifest.summary import untrained
+from onlineml.data.manifest.summary import left_out, untrained
 from onlineml.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ def rehearse(model: VisionModule, datamodule: ImageDataModule) -> None:
 
 def doubts(model: VisionModule, datamodule: ImageDataModule) -> list[str]:
     """Sentences about a training that can run, but hardly succeed."""
-    found = [f"{text}: no model can learn that" for text in untrained(datamodule.manifest)]
+    found = left_out(datamodule.manifest)
+    found += [f"{text}: no model can learn that" for text in untrained(datamodule.manifest)]
     n = len(datamodule.rows_of("train"))
     if n == 1:
         found.append("the split 'train' has a single annotated image: add more")

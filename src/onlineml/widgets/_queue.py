@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from onlineml.improving.review.reasons import without_prefix
+from onlineml.improving.review.reasons import first_few, without_prefix
 from onlineml.improving.review.result import ReviewQueue, Why
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def with_reasons(gallery: GalleryItems, reasons: Mapping[str, Sequence[Mapping[s
     """Images with the reasons of a queue as their notes, where they have none of their own."""
 
     def noted(item: GalleryItem, image_id: str) -> GalleryItem:
-        note = "; ".join(str(reason["text"]) for reason in reasons.get(image_id, ()))
+        note = "; ".join(first_few(str(reason["text"]) for reason in reasons.get(image_id, ())))
         return replace(item, note=item.note or note)
 
     def items(rows: Sequence[int]) -> list[GalleryItem]:

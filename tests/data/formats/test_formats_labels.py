@@ -96,6 +96,8 @@ def table(folder: Path, text: str) -> Path:
         ("path,label\nx.jpg,cat;dog\ny.jpg,[]\nz.jpg,\n", {}),
         ("path,labels\nx.jpg,cat; dog\ny.jpg,;\nz.jpg,\n", {}),
         ("path,tags\nx.jpg,cat|dog\ny.jpg,[]\nz.jpg,\n", {"label": "tags", "separator": "|"}),
+        ("path,label\nx.jpg,cat|dog\nx.jpg,dog|cat\ny.jpg,[]\nz.jpg,\n", {}),
+        ('path,label\nx.jpg,"cat, dog"\nx.jpg,cat\nx.jpg,dog\ny.jpg,[]\nz.jpg,\n', {}),
         ("path,cat,dog\nx.jpg,1,1\ny.jpg,0,0\nz.jpg,,\n", {}),
         ("path,cat,dog\nx.jpg,true,true\ny.jpg,false,false\nz.jpg,,\n", {}),
         ("path,cat,dog,night\nx.jpg,1,1,1\ny.jpg,0,0,0\nz.jpg,,,1\n", {"class_names": ["cat", "dog"]}),
@@ -144,13 +146,17 @@ def test_lists_of_names_are_no_class_of_a_classifier(separator: str, tmp_path: P
         Manifest.from_any(tmp_path / "t.csv", task="classification")
     names = [f"cat{separator}dog", "cat", f"dog{separator} cat"]
     assert Manifest.from_table(tmp_path / "t.csv", class_names=names).counts()[names[0]]["train"] <= 1
-    found = Manifest.from_table(tmp_path / "t.csv", task="multilabel", separator=separator)
-    assert labels_of(found)["z.jpg"] == ["cat", "dog"]
+    found = Manifest.from_any(tmp_path / "t.csv", task="multilabel")
+    assert labels_of(found) == {"x.jpg": ["cat", "dog"], "y.jpg": ["cat"], "z.jpg": ["cat", "dog"]}
+    assert any(f"separated by {separator!r}" in note for note in found.notes) == (separator != ";")
+    assert Manifest.from_table(tmp_path / "t.csv", task="multilabel", separator="/").class_names == tuple(sorted(names))
 
 
 def test_a_name_with_a_separator_is_a_class(tmp_path: Path):
     one = "path,label\nx.jpg,salt;pepper\ny.jpg,salt\nz.jpg,sugar\n"
     assert Manifest.from_table(table(tmp_path, one)).class_names == ("salt", "salt;pepper", "sugar")
+    one = 'path,label\nx.jpg,"tench, Tinca"\ny.jpg,"tench, Tinca"\nz.jpg,"eel, Conger"\n'
+    assert Manifest.from_table(table(tmp_path, one), task="multilabel").class_names == ("eel, Conger", "tench, Tinca")
 
 
 # -------------------------------------------------------------------------------------------------------- class folders

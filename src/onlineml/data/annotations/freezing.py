@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +26,7 @@ from onlineml.data.checks.table import CheckTable, Finding
 from onlineml.data.images.policies import POLICIES
 from onlineml.data.manifest.manifest import Manifest
 from onlineml.data.manifest.saving import DESCRIPTOR, TABLE, read_saved
+from onlineml.data.manifest.summary import FINDINGS_LISTED
 from onlineml.errors import AlreadyExistsError, NotFoundError
 from onlineml.storage import io
 from onlineml.storage.documents import parquet_table
@@ -149,15 +151,20 @@ def _check_table(
         ]
         for image_id, own in zip(filled.table["image_id"].to_pylist(), codes, strict=True)
     ]
-    return finalize(filled, found, max_bad=max_bad, told=told)
+    result = finalize(filled, found, max_bad=max_bad, told=told)
+    notes = tuple(f"{text}; {FINDINGS_LISTED}" for text in result.left_out())
+    return replace(result, manifest=replace(result.manifest, notes=notes))
 
 
 def publish_dataset(folder: Location, result: CheckTable, provenance: pa.Table) -> None:
-    """Write a frozen dataset, or where it is there already, the addresses that its images have now."""
+    """Write a frozen dataset, or where it is there already, what is left out and where its images are now."""
     if not io.exists(folder / DESCRIPTOR):
         with contextlib.suppress(AlreadyExistsError):  # another process froze the same state
             io.publish(folder, _dataset_files(result, provenance), descriptor=DESCRIPTOR)
         return
+    with contextlib.suppress(PermissionError):
+        if parquet_table(io.read_bytes(folder / _FINDINGS), folder / _FINDINGS) != result.table:
+            io.write_bytes(folder / _FINDINGS, parquet_bytes(result.table))
     before, _ = read_saved(folder)
     addresses = [table.sort_by("image_id").select(["uri", "version"]) for table in (before, result.manifest.table)]
     if not addresses[0].equals(addresses[1]):

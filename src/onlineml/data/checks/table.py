@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import pyarrow as pa
 
-from onlineml.arguments.counted import count
+from onlineml.arguments.counted import count, part_of
 from onlineml.data.images.policies import POLICIES
 from onlineml.pages import render
 from onlineml.storage.urls import storable
@@ -88,6 +88,21 @@ class CheckTable:
     def to_frame(self) -> pd.DataFrame:
         """The table as a data frame."""
         return cast("pd.DataFrame", self.table.to_pandas())
+
+    def left_out(self) -> list[str]:
+        """Return a sentence each about the images and the boxes that are not usable, with the reasons, if there are."""
+        unusable: dict[bool, dict[str, dict[tuple[str, str], None]]] = {False: {}, True: {}}
+        names = ("finding", "outcome", "image_id", "detail")
+        for code, outcome, *case in zip(*(self.table[name].to_pylist() for name in names), strict=True):
+            of_box = code.startswith("box_")
+            if outcome != "usable":
+                unusable[of_box].setdefault(code, {})[(case[0], case[1] if of_box else "")] = None
+        parts = ((self.n_bad, self.n_images, "image is"), (self.n_bad_boxes, self.n_boxes, "box is"))
+        reasons = [
+            ", ".join(f"{len(cases):,} {code}" for code, cases in sorted(one.items())) for one in unusable.values()
+        ]
+        told = zip(parts, reasons, strict=True)
+        return [f"{part_of(n_bad, n, what)} left out: {why}" for (n_bad, n, what), why in told if n_bad]
 
     def _headline(self) -> str:
         found = ", ".join(f"{n:,} {code}" for code, n in self.counts().items())

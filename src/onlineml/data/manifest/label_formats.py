@@ -154,7 +154,7 @@ class LabelFormats(ManifestBase):
         *,
         path: str | None = None,
         label: str | None = None,
-        separator: str = ";",
+        separator: str | None = None,
         split: str | None = None,
         group: str | None = None,
         root: Url | None = None,
@@ -175,7 +175,7 @@ class LabelFormats(ManifestBase):
                 that is named here, or as one of the next, must be there.
             label: the column of labels, read as text; absent or empty is unlabelled. By default ``label``, or
                 ``class``, ``category``, ``target``, ``labels``, … Blanks around labels are dropped.
-            separator: between several labels in a text.
+            separator: between several labels in a text; by default ``;``, or ``|`` or ``,`` if rows share these labels.
             split: the column of splits; where it is absent, images are divided 80/10/10 by a hash of their group. By
                 default ``split``, or ``subset``, ``set``, ``fold``, … if it holds names of splits, or ``is_valid``.
             group: the column of groups, by default ``group``; where it is absent, every image is a group of its own.
@@ -202,7 +202,7 @@ class LabelFormats(ManifestBase):
         *,
         path: str | None = None,
         label: str | None = None,
-        separator: str = ";",
+        separator: str | None = None,
         box: tuple[str, str, str, str] | str | None = None,
         split: str | None = None,
         group: str | None = None,
@@ -217,7 +217,7 @@ class LabelFormats(ManifestBase):
             frame: a row per image, or per box; its index is not read.
             path: the column of paths or URLs, and so the next: see `from_table` and `from_boxes`.
             label: the column of labels.
-            separator: between several labels in a text.
+            separator: between several labels in a text, see `from_table`.
             box: the columns of the corners.
             split: the column of splits.
             group: the column of groups.

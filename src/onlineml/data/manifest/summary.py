@@ -14,7 +14,9 @@ from onlineml.data.manifest.splits import SPLITS
 if TYPE_CHECKING:
     from onlineml.data.manifest.manifest import Manifest
 
-__all__ = ["manifest_summary", "remarks", "split_sizes", "untrained"]
+__all__ = ["FINDINGS_LISTED", "left_out", "manifest_summary", "remarks", "split_sizes", "untrained"]
+
+FINDINGS_LISTED = "project.datasets.findings(data) lists them"  # ends the notes of a frozen dataset
 
 
 def manifest_summary(manifest: Manifest) -> str:
@@ -39,6 +41,11 @@ def remarks(manifest: Manifest) -> list[str]:
     if manifest.n_ignored:
         found.append(f"{manifest.n_ignored:,} other file{'' if manifest.n_ignored == 1 else 's'} passed over")
     return found
+
+
+def left_out(manifest: Manifest) -> list[str]:
+    """Return the sentences about what freezing left out."""
+    return [note for note in manifest.notes if note.endswith(FINDINGS_LISTED)]
 
 
 def untrained(manifest: Manifest) -> list[str]:

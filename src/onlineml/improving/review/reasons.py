@@ -6,9 +6,13 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from onlineml.improving.review.result import Why
 
-__all__ = ["sentence", "without_prefix"]
+__all__ = ["first_few", "sentence", "without_prefix"]
+
+_N_SHOWN = 3  # reasons of an image: a detector that has learned little gives dozens
 
 _WITH, _WITHOUT = "with ", "without "
 _ERRORS = {"label error", "doubtful label", "swapped box"}  # the label and the model's word say it all
@@ -32,6 +36,13 @@ def sentence(why: Why) -> str:
     labelled = {None: "", "": "no label"}.get(why.label, f"labelled {why.label}")
     parts = ", ".join(filter(None, [labelled, said]))
     return parts if labelled and why.reason in _ERRORS else ": ".join(filter(None, [why.reason, parts]))
+
+
+def first_few(sentences: Iterable[str]) -> list[str]:
+    """Return the first of the different sentences about an image, and the number of the others."""
+    different = list(dict.fromkeys(sentences))
+    more = [f"and {len(different) - _N_SHOWN:,} more"] if len(different) > _N_SHOWN else []
+    return [*different[:_N_SHOWN], *more]
 
 
 def without_prefix(suggestion: str) -> tuple[str, bool | None]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from onlineml.arguments.counted import count
-from onlineml.improving.review.reasons import sentence
+from onlineml.improving.review.reasons import first_few, sentence
 from onlineml.improving.review.table import queue_frame, queue_html
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ __all__ = ["RANDOM", "ReviewItem", "ReviewQueue", "Why"]
 
 RANDOM = "random"
 _N_PRINTED = 10
-_N_REASONS = 3  # of an image that are printed
 
 
 @dataclass(frozen=True)
@@ -79,9 +78,7 @@ class ReviewItem:
         return next((why.suggestion for why in self.whys if why.suggestion), "")
 
     def __str__(self) -> str:
-        reasons = list(dict.fromkeys(str(why) for why in self.whys))
-        more = [f"and {len(reasons) - _N_REASONS:,} more"] if len(reasons) > _N_REASONS else []
-        reasons = [*reasons[:_N_REASONS], *more, *([RANDOM] if self.is_random else [])]
+        reasons = [*first_few(map(str, self.whys)), *([RANDOM] if self.is_random else [])]
         return f"{self.image_id}: {'; '.join(reasons)}"
 
 

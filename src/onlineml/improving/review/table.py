@@ -61,6 +61,7 @@ def queue_html(queue: ReviewQueue) -> str:
     """Render for a notebook cell: the first images in small, each with its label and the reasons to check it."""
     from onlineml.evaluation.render.cut_outs import cut_outs, file_name
     from onlineml.evaluation.render.html import Table, notebook_cell
+    from onlineml.improving.review.reasons import first_few
     from onlineml.pages import markup
 
     shown = queue.items[:_SHOWN]
@@ -68,7 +69,7 @@ def queue_html(queue: ReviewQueue) -> str:
     pictures = [""] * len(shown) if queue.data is None else cut_outs(queue.data.take(range(len(shown))), boxes)
     rows = [
         (picture, file_name(uri) or item.image_id, label,
-         markup("<br>".join(["{}"] * len(said)), *said) if (said := _said(item)) else "drawn at random")
+         markup("<br>".join(["{}"] * len(said)), *said) if (said := first_few(_said(item))) else "drawn at random")
         for picture, item, uri, label in zip(pictures, shown, _urls(queue), _labels(queue), strict=False)
     ]  # fmt: skip
     lines = [str(queue).splitlines()[0]]

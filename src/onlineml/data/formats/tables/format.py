@@ -19,6 +19,7 @@ from onlineml.data.formats.tables.label_lists import (
     class_columns,
     exclusive_labels,
     format_labels,
+    found_separator,
     is_indicator,
     note_lists_with_blanks,
     one_hot_labels,
@@ -52,7 +53,7 @@ class TableColumns:
     label: str | None = None
     split: str | None = None
     group: str | None = None
-    separator: str = ";"
+    separator: str | None = None
     class_names: Sequence[str] | None = None
 
 
@@ -186,8 +187,12 @@ def _label_sets(table: ImageTable, images: ImageRows, names: TableColumns, notes
     read, others, where = table.read, table.read.others, table.file.where
     sets: Sequence[Sequence[str] | None]
     if "label" in read.present:
-        sets = one_spelling([parse_labels(text, names.separator) for text in read.texts["label"]], notes)
+        texts = read.texts["label"]
+        mark = found_separator(texts, notes) if names.separator is None else names.separator
+        sets = one_spelling([parse_labels(text, mark) for text in texts], notes)
         class_names = naturally_sorted({name for own in sets if own is not None for name in own})
+        if names.class_names is None:
+            note_lists_with_blanks(class_names, notes)
     else:
         class_names = tuple(class_columns(others, names.class_names, where))
         if names.class_names is None and class_names:

@@ -29,6 +29,7 @@ __all__ = [
     "class_columns",
     "exclusive_labels",
     "format_labels",
+    "found_separator",
     "is_indicator",
     "note_lists_with_blanks",
     "one_hot_labels",
@@ -85,20 +86,37 @@ def require_single_labels(labels: Iterable[str | None], where: str) -> None:
             f"class: {examples(objects)}; export the "
             "annotations as a JSON file, or name the column of classes with label="
         )
-    found = {label: "" for label in different if _listed(label)}
+    found = dict.fromkeys(label for label in different if _listed(label))
     for separator in _SEPARATORS:
-        pieces = {label: parse_labels(label, separator) or [] for label in different}
-        counts = Counter(name for names in pieces.values() for name in set(names))
-        lists = [label for label, names in pieces.items() if len(names) > 1 and min(counts[n] for n in names) > 1]
-        found |= dict.fromkeys(lists, separator)
+        found |= dict.fromkeys(_lists_by(separator, different))
     if found:
-        hint = next((f', separator="{mark}"' for mark in found.values() if mark not in {"", ";"}), "")
         raise DataError(
             f"{count(len(found), f'label in {where} is a list', f'labels in {where} are lists')} of names: "
             f"{examples(sorted(found))}; for a set of labels per "
-            f'image use Manifest.from_table(task="multilabel"{hint}); if each is the name of one class, list all in '
+            f'image use task="multilabel"; if each is the name of one class, list all in '
             "class_names="
         )
+
+
+def found_separator(texts: Iterable[str | None], notes: list[str]) -> str:
+    """Return what separates the names in a table's cells, and note it if it is not ``;``.
+
+    That is ``|`` or ``,`` if no cell contains ``;``, and it divides a cell into names that occur in other cells, too.
+    """
+    different = {text for text in texts if text is not None}
+    if any(";" in text for text in different):
+        return ";"
+    mark = next((mark for mark in _SEPARATORS if _lists_by(mark, different)), ";")
+    if mark != ";":
+        notes.append(f"labels are separated by {mark!r}; separator= names another character")
+    return mark
+
+
+def _lists_by(separator: str, different: Iterable[str]) -> list[str]:
+    """Return the texts that it divides into several names, each of which occurs in other combinations."""
+    pieces = {label: parse_labels(label, separator) or [] for label in different if _listed(label) is None}
+    counts = Counter(name for names in pieces.values() for name in set(names))
+    return [label for label, names in pieces.items() if len(names) > 1 and min(counts[n] for n in names) > 1]
 
 
 def note_lists_with_blanks(class_names: Sequence[str], notes: list[str]) -> None:
