@@ -41,14 +41,19 @@ def test_a_project_without_models(store: Store) -> None:
     assert registry.list_versions(store.location) == []
     assert registry.aliases(store.location) == {}
     assert registry.promotion_history(store.location) == []
-    for ref in (f"{store.url}@champion", f"{store.url}/models/7", f"{store.url}/models/7-aaaaaa", f"{store.url}@7"):
+    refs = (f"{store.url}@champion", f"{store.url}/models/7", f"{store.url}/models/7-aaaaaa", f"{store.url}@7")
+    for ref in refs:
+        with pytest.raises(NotFoundError, match="contains no project, and so no"):
+            registry.resolve(store.location.to(ref))
+    store.raw_write("project.json", b"{}")
+    for ref in refs:
         with pytest.raises(NotFoundError, match="none yet"):
             registry.resolve(store.location.to(ref))
     with pytest.raises(NotFoundError, match=r"model\.json"):
         registry.resolve(store.location)
     with pytest.raises(NotFoundError, match="no version was"):
         registry.rollback(store.location)
-    assert store.raw_names() == []
+    assert store.raw_names() == ["project.json"]
 
 
 def test_versions_count_up_and_are_found(store: Store) -> None:

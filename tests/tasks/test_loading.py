@@ -133,8 +133,12 @@ def test_a_model_without_a_size_is_not_published() -> None:
 def test_nothing_there(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="no model at"):
         oml.load_model(str(tmp_path / "nothing"))
+    with pytest.raises(
+        NotFoundError, match=f"{tmp_path}/nothing contains no project, and so no 'champion'; check the path"
+    ):
+        oml.load_model(f"{tmp_path}/nothing@champion")
     project = oml.Project.create(str(tmp_path / "project"))
-    with pytest.raises(NotFoundError, match="has no 'champion'"):
+    with pytest.raises(NotFoundError, match="has no 'champion'; its aliases: none yet; publish a model and promote it"):
         oml.load_model(f"{project.url}@champion")
 
 

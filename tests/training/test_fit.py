@@ -10,6 +10,8 @@ import signal
 import subprocess
 import sys
 import threading
+import warnings
+from contextlib import nullcontext
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -334,6 +336,19 @@ def test_one_logger_alone(manifest, tmp_path: Path) -> None:
     logger = pl.loggers.CSVLogger(tmp_path / "csv")
     fit(tiny_model(), tiny_data(manifest), tmp_path / "run", epochs=1, logger=logger)
     assert (Path(logger.log_dir) / "metrics.csv").is_file()
+
+
+def test_a_csv_log_of_a_resumed_run_is_whole(manifest, tmp_path: Path, interruptible) -> None:
+    run = Run.create(tmp_path / "run")
+    watch = Watch(at=STEPS + 1, then=run.request_stop)
+    for watching, ends in (([watch], pytest.raises(StoppedError)), ([], nullcontext())):
+        logger = pl.loggers.CSVLogger(tmp_path, "csv", version=0)
+        with ends, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Lightning's: the earlier file is deleted
+            fit(tiny_model(), tiny_data(manifest), run, epochs=2, logger=logger, callbacks=watching)
+
+    with (tmp_path / "csv/version_0/metrics.csv").open(encoding="utf-8") as file:
+        assert [int(row["step"]) for row in csv.DictReader(file)] == [STEPS, 2 * STEPS]
 
 
 def test_a_manifest_is_no_datamodule(manifest, tmp_path: Path) -> None:

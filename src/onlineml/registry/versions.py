@@ -195,12 +195,14 @@ def resolve(ref: Url | ModelVersion) -> ModelVersion:
 
 def _resolve_in(project: Location, name: str) -> ModelVersion:
     versions = list_versions(project)
+    if not versions and not io.exists(project / "project.json"):
+        raise NotFoundError(f"{project} contains no project, and so no {name!r}; check the path")
     wanted = name
     if ALIAS.fullmatch(name):
         known = aliases(project)
         if name not in known:
             raise NotFoundError(
-                f"{project} has no {name!r}; its aliases are {valid_names(name, known)}; publish a model and promote it"
+                f"{project} has no {name!r}; its aliases: {valid_names(name, known)}; publish a model and promote it"
             )
         wanted = known[name]
     matches = [version for version in versions if wanted in {version.version, version.version.partition("-")[0]}]

@@ -55,7 +55,7 @@ _BUSY = Cause("the store asks for fewer requests, and did so until the end of ou
 _FULL_STORE = Cause("the store is full, or a quota is exceeded", "delete what is not needed, see project.sweep()")
 _SIGNATURE = Cause(
     "the signature is wrong: the secret does not belong to the access key",
-    f"check the secret in {_KEYS}, also for blanks and line ends",
+    f"check both in {_KEYS}, also for blanks and line ends",  # some stores say the same of an unknown key
 )
 _CODES = {
     "ExpiredToken": _EXPIRED,

@@ -25,6 +25,18 @@ if TYPE_CHECKING:
 __all__ = ["check_trainer", "interruptible", "log_row", "precision_for", "quiet"]
 
 
+def begin_logs(loggers: Sequence[Logger], spec: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Log the settings of a run, and the rows of an earlier attempt where the logger has deleted them.
+
+    Lightning's CSVLogger deletes the file of its version when it begins; others go on in what they have.
+    """
+    for logger in loggers:
+        logger.log_hyperparams(dict(spec))
+        if any(base.__name__ == "CSVLogger" for base in type(logger).__mro__):  # of either package
+            for row in rows:
+                log_row([logger], row)
+
+
 def log_row(loggers: Sequence[Logger], row: Mapping[str, Any]) -> None:
     """Log the finite numbers of a row of metrics at its step."""
     metrics = {k: float(v) for k, v in row.items() if isinstance(v, int | float) and math.isfinite(v) and k != "step"}

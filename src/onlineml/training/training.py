@@ -22,7 +22,7 @@ from onlineml.training.checkpoints import Checkpoints, LocalCheckpoints, fetch_c
 from onlineml.training.ema import Ema
 from onlineml.training.probe import collect_features, probe_head
 from onlineml.training.progress import Progress, Reporter, kept_line, make_reporter, tell
-from onlineml.training.trainer import interruptible, log_row, precision_for, quiet
+from onlineml.training.trainer import begin_logs, interruptible, log_row, precision_for, quiet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -211,8 +211,7 @@ class Training:
 
     def execute(self, *, precision: str | None, accelerator: str) -> None:
         """Train, keep the best weights, write the model."""
-        for logger in self.loggers:
-            logger.log_hyperparams(dict(self.run.spec))
+        begin_logs(self.loggers, self.run.spec, self.record.rows)
         with interruptible():
             trainer = self._trainer(precision_for(precision, accelerator, self.model), accelerator)
             self._fit(trainer)
