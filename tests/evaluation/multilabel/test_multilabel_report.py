@@ -20,6 +20,14 @@ from onlineml.storage import io
 from onlineml.widgets import Results
 
 
+def test_one_image_has_and_two_have():
+    truth = np.array([[True, False], [False, False], [True, True], [True, False]])
+    given = np.array([[0.9, 0.1], [0.9, 0.1], [0.1, 0.1], [0.1, 0.1]])
+    scores = multilabel_scores(given, truth, ["cat", "dog"], n_bootstrap=0)
+
+    assert "1 has none, and 2 are given none." in str(scores)
+
+
 def test_json_of_nothing_comes_back(no_labels):
     assert same(MultilabelScores.from_json(no_labels.to_json()), no_labels)
     assert json.loads(no_labels.to_json())["scores"]["map"] is None

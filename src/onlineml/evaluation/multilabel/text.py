@@ -76,7 +76,8 @@ def subset_sentence(scores: MultilabelScores) -> str:
     whole = f"All labels are right in {say.percent(scores.subset_accuracy)} of the images"
     if not scores.n_empty and not scores.n_given_empty:
         return f"{whole}."
-    return f"{whole}. {scores.n_empty:,} have none, and {scores.n_given_empty:,} are given none."
+    there, given = say.count(scores.n_empty, "has", "have"), say.count(scores.n_given_empty, "is", "are")
+    return f"{whole}. {there} none, and {given} given none."
 
 
 def shown_scores(scores: MultilabelScores) -> list[str]:
