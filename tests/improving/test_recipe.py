@@ -21,6 +21,7 @@ from onlineml.improving.recipe import Recipe
         ({"batch_size": 0}, "batch_size=0: expected at least 1"),
         ({"num_workers": -1}, "num_workers=-1: expected at least 0"),
         ({"seed": -1}, "seed=-1"),
+        ({"devices": 0}, "devices=0: expected at least 1 devices"),
         ({"epochs": "3"}, "epochs=.3. is a str: expected a whole number"),
         ({"epochs": True}, "epochs=True is a bool: expected a whole number"),
         ({"budget_s": "10"}, "budget_s=.10. is a str: expected more than 0 seconds"),

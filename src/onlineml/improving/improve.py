@@ -18,6 +18,7 @@ from onlineml.project.project import Project
 from onlineml.runs.run import Run
 from onlineml.storage.patience import background
 from onlineml.tasks.base import VisionModule
+from onlineml.training.processes import launched_by_others
 from onlineml.training.progress import check_progress
 
 if TYPE_CHECKING:
@@ -70,6 +71,11 @@ def improve(
     check_progress(progress)
     check_settings(project, gate)
     instance("recipe", recipe, Recipe, "a Recipe, such as Recipe(epochs=10)")
+    if launched_by_others() is not None:
+        raise ConfigError(
+            "improve() publishes and promotes, once for all processes: start it by python, not by torchrun or srun; "
+            "Recipe(devices=…) has the training start its own"
+        )
     spec = begun_with(run, call="improve")
     frozen = dataset or spec.get("dataset")
     data = project.datasets.get(frozen) if frozen else project.freeze(max_bad=recipe.max_bad)

@@ -41,6 +41,7 @@ class Recipe:
         weights: initial weights of a first model, and for ``"full"``; see `onlineml.model_for`.
         seed: of order, augmentation, new weights and resamples, 0..2**31-1.
         num_workers: processes that decode; 0 is a thread.
+        devices: number of devices to train on, -1 for all GPUs; see `onlineml.fit`.
         max_bad: share of a split's images, and boxes, that may be bad, 0..1; by default the project's.
 
     Raises:
@@ -61,6 +62,7 @@ class Recipe:
     weights: str | None = "auto"
     seed: int = 0
     num_workers: int = 0
+    devices: int | Literal["auto"] = "auto"
     max_bad: float | None = None
 
     def __post_init__(self) -> None:
@@ -75,6 +77,8 @@ class Recipe:
             "seed": seed_("seed", self.seed),
             "num_workers": whole("num_workers", self.num_workers),
         }
+        if self.devices not in {"auto", -1}:
+            checked["devices"] = whole("devices", self.devices, least=1, of="devices ('auto' for one, -1 for all GPUs)")
         for name, least in {"replay": 0, "epochs": 1, "size": 8, "batch_size": 1}.items():
             checked[name] = whole(name, getattr(self, name), least=least, optional=True)
         for name, value in checked.items():

@@ -12,6 +12,7 @@ from torch.nn import functional
 from onlineml.models.detection_boxes import best_objects
 from onlineml.models.detection_loss import RawBoxes, detection_loss
 from onlineml.models.detector import Detector
+from onlineml.models.processes import mean_over_processes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -124,7 +125,7 @@ class CompactDetector(Detector):
             trust: weight of the network's own boxes in the assignment of points to objects, 0..1.
         """
         classes, boxes = detection_loss(self(image), targets, trust=trust)
-        return (classes + boxes) * len(targets)
+        return (classes + boxes) * mean_over_processes(classes.new_tensor(len(targets)))
 
     def detect(self, image: Tensor) -> list[dict[str, Tensor]]:
         """Return the objects of each image, in pixels of ``image``, (B, 3, H, W) normalised float."""

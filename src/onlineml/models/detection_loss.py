@@ -8,6 +8,8 @@ import torch
 from torch.nn import functional
 from torchvision.ops import generalized_box_iou_loss
 
+from onlineml.models.processes import mean_over_processes, n_processes
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -156,10 +158,11 @@ def detection_loss(
 
     Returns:
         (B,) loss of each image's classes, and of its boxes (weighted); both are divided by the batch's total of target
-        scores, so that their sums are the losses. Finite for images without objects.
+        scores, so that their sums are the losses. Finite for images without objects. The total is the mean over the
+        processes that train together, so that the mean of their losses is that of one process.
     """
     aim = assign(raw, targets, trust=trust)
-    total = aim.weight.sum().clamp_min(1.0)
+    total = mean_over_processes(aim.weight.sum()).clamp_min(1.0 / n_processes())
     logits = raw.logits.float()
     away = (logits.detach().sigmoid() - aim.targets).abs()
     classes = functional.binary_cross_entropy_with_logits(logits, aim.targets, reduction="none") * away

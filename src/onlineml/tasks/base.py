@@ -14,12 +14,13 @@ from onlineml.arguments.checks import ABOVE_ZERO, BELOW_ONE, flag, number, one_o
 from onlineml.arguments.checks import seed as seed_
 from onlineml.data.loading.lightning import BothLightningModule
 from onlineml.errors import ConfigError
+from onlineml.models.processes import n_processes, share_statistics
 from onlineml.models.start.origin import Origin
 from onlineml.tasks.batches import check_batch
 from onlineml.tasks.checkpoint import WithCheckpoint
 from onlineml.tasks.class_head import WithClassHead
 from onlineml.tasks.files import WithFiles
-from onlineml.tasks.finite_loss import check_loss
+from onlineml.tasks.finite_loss import step_loss
 from onlineml.tasks.freezing import WithFreezing
 from onlineml.tasks.kept_settings import ImageSettings, WithKeptSettings
 from onlineml.tasks.normalization import WithNormalization
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
     from onlineml.data.loading.datamodules import ImageDataModule
     from onlineml.storage.location import Url
-
 
 __all__ = ["VisionModule"]
 
@@ -209,23 +209,22 @@ class VisionModule(  # its parts, each in a module of its own
     def training_step(self, batch: Any, batch_idx: int) -> Tensor | None:
         if batch_idx == 0:
             check_batch(self, batch)
-        if not len(batch["image"]):  # all of its images were bad
-            return None
-        per_image = self.loss_of(batch)
-        check_loss(per_image, batch, step=self.global_step, lr=self.lr)
-        loss = per_image.mean()
-        if self.schedule is None:  # onlineml.fit computes its own mean; logging takes half a millisecond
-            several = self.trainer.world_size > 1
-            n = len(per_image)
-            self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=n, sync_dist=several)
+        loss = step_loss(self, batch)
+        if (
+            loss is not None and self.schedule is None
+        ):  # onlineml.fit computes its own mean; logging takes half a millisecond
+            options: dict[str, Any] = {"batch_size": max(1, len(batch["image"])), "sync_dist": n_processes() > 1}
+            self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, **options)
         return loss
 
     def log_scores(self, found: dict[str, float], prefix: str) -> None:
         """Log the `metric_names` of a validation ("val") or test ("test"); `onlineml.fit` tells the loggers itself."""
         self.validated = found
         logged = {prefix + name.removeprefix("val"): value for name, value in found.items()}
-        several = self.trainer.world_size > 1  # each process has scored all images
-        self.log_dict(logged, prog_bar=True, logger=None if self.schedule is None else False, sync_dist=several)
+        logger = None if self.schedule is None else False
+        self.log_dict(logged, prog_bar=True, logger=logger, sync_dist=n_processes() > 1)  # all know the same
+
+    on_validation_start = share_statistics
 
     def on_validation_epoch_end(self) -> None:
         self._log_seen("val")
@@ -240,6 +239,8 @@ class VisionModule(  # its parts, each in a module of its own
         """Record the dataset and input size, with any trainer, which would train a loaded model in evaluation mode."""
         if stage == "fit" and not self.training:
             self.train()
+        if stage == "fit" and n_processes() > 1:  # these take no gradients of what is frozen now
+            self.freeze_layers(head_only=False)
         datamodule = getattr(self.trainer, "datamodule", None)
         if stage == "fit" and datamodule is not None and hasattr(datamodule, "manifest"):
             self.before_training(datamodule)

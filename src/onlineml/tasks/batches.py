@@ -12,7 +12,7 @@ from onlineml.errors import DataError
 if TYPE_CHECKING:
     from onlineml.tasks.base import VisionModule
 
-__all__ = ["check_batch", "ids_of", "image_of", "targets_of"]
+__all__ = ["blank_batch", "check_batch", "ids_of", "image_of", "targets_of"]
 
 _SEE = "see docs/models/lightning.md for the contract of batches"
 
@@ -84,3 +84,21 @@ def targets_of(batch: Mapping[str, Any]) -> list[dict[str, Any]]:
         boxes = target["boxes"].float().reshape(-1, 4)
         made.append({"ignore": boxes.new_zeros((0, 4)), **target, "boxes": boxes, "labels": target["labels"].long()})
     return made
+
+
+def blank_batch(module: VisionModule, batch: Any) -> dict[str, Any]:
+    """Return a batch of one blank image without an annotation, in place of one without images.
+
+    Args:
+        module: which takes it.
+        batch: of no images.
+    """
+    image = image_of(batch)
+    height, width = image.shape[2:] if min(image.shape[2:]) else (module.size_hw or (32, 32))
+    blank: dict[str, Any] = {"image": image.new_zeros((1, 3, height, width))}
+    if "label" in module.batch_keys:
+        label = batch["label"]
+        return blank | {"label": label.new_zeros((1, *label.shape[1:]))}
+    empty = torch.zeros(0, 4, device=image.device)
+    labels = torch.zeros(0, dtype=torch.int64, device=image.device)
+    return blank | {"targets": [{"boxes": empty, "labels": labels, "ignore": empty}]}

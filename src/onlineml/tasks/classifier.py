@@ -17,6 +17,7 @@ from onlineml.arguments.similar import valid_names
 from onlineml.errors import ConfigError
 from onlineml.models.classifiers import build_classifier
 from onlineml.models.modes import in_eval_mode
+from onlineml.models.processes import dealt_parts
 from onlineml.tasks.base import VisionModule
 from onlineml.tasks.batches import check_batch, image_of
 from onlineml.tasks.class_names import checked_names
@@ -265,6 +266,8 @@ class ClassifierModule(VisionModule):
         if batch_idx == 0:
             check_batch(self, batch)
             self._seen = []  # of a validation that was broken off
+        if not len(batch["image"]):
+            return
         with torch.autocast(self.device.type, enabled=False):  # as it will predict
             logits = self(batch["image"])
         self._seen.append((logits.float().cpu(), batch["label"].cpu()))
@@ -272,7 +275,7 @@ class ClassifierModule(VisionModule):
     test_step = validation_step
 
     def _log_seen(self, prefix: str) -> None:
-        seen, self._seen = self._seen, []
+        seen, self._seen = dealt_parts(self._seen), []
         found = self._metrics_of(seen, chooses=prefix == "val")
         self.log_scores(found, prefix)
 

@@ -1,4 +1,4 @@
-"""Stopping the training on a loss that is not finite, with its likely cause."""
+"""The loss of a step, and stopping the training on one that is not finite, with its likely cause."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from onlineml.errors import DivergedError, TrainingError
-from onlineml.tasks.batches import ids_of
+from onlineml.models.processes import mean_over_processes, n_processes
+from onlineml.tasks.batches import blank_batch, ids_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import Tensor
 
-__all__ = ["check_loss"]
+    from onlineml.tasks.base import VisionModule
+
+__all__ = ["check_loss", "step_loss"]
 
 
 def check_loss(per_image: Tensor, batch: Mapping[str, Any], *, step: int, lr: float) -> None:
@@ -43,3 +46,27 @@ def check_loss(per_image: Tensor, batch: Mapping[str, Any], *, step: int, lr: fl
         f"the loss at step {step} is not finite for every image of the batch, so the weights have diverged: lower lr "
         f"(now {lr:g}), or see suggest_lr(), and go on with the same run; image_id: {bad[:8]}"
     )
+
+
+def step_loss(module: VisionModule, batch: Any) -> Tensor | None:
+    """Return the mean loss of a batch's images; None for a batch without any, as all of its images were bad.
+
+    With several processes, which wait for each other's gradients, it is never None, and the mean of their losses is the
+    mean over all images of the step, however many each of them has.
+
+    Raises:
+        TrainingError, DivergedError: see `check_loss`.
+    """
+    n = len(batch["image"])
+    if n_processes() == 1:
+        if not n:
+            return None
+        per_image = module.loss_of(batch)
+        check_loss(per_image, batch, step=module.global_step, lr=module.lr)
+        return per_image.mean()
+    per_image = module.loss_of(batch if n else blank_batch(module, batch))
+    mean_n = mean_over_processes(per_image.new_tensor(float(n), dtype=torch.float32))
+    if not n:
+        return per_image.sum() * 0.0
+    check_loss(per_image, batch, step=module.global_step, lr=module.lr)
+    return per_image.sum() / mean_n

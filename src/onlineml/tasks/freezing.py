@@ -20,6 +20,8 @@ class WithFreezing:
     """
 
     frozen_share: float
+    head_warmup: float
+    head_is_warm: bool
     freeze_bn: bool
     head_only: bool
     reinitialized: tuple[str, ...] = ()  # tensors of the network that no weights were for: their norms must learn
@@ -48,6 +50,10 @@ class WithFreezing:
     def is_trainable(self, parameter: nn.Parameter) -> bool:
         """Return whether the user left a parameter trainable; the layers that this class froze are."""
         return parameter.requires_grad or any(parameter is frozen for frozen in self._frozen)
+
+    def thaws(self) -> bool:
+        """Return whether layers are frozen for only a part of the training."""
+        return self.head_warmup > 0 and not self.head_is_warm
 
     def n_frozen_by_user(self) -> int:
         """Number of parameters (tensors) that the user froze."""

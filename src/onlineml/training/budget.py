@@ -12,12 +12,14 @@ from onlineml.storage.documents import decoded
 from onlineml.storage.io import read_bytes
 from onlineml.tasks.choosing.costs import STEP_FORWARDS
 from onlineml.tasks.schedule import Knot
+from onlineml.training.processes import ALONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from onlineml.runs.run import Run
     from onlineml.tasks.schedule import Schedule
+    from onlineml.training.processes import Processes
 
 __all__ = ["Budget", "Clock", "read_knots", "write_knots"]
 
@@ -53,6 +55,7 @@ class Budget(pl.Callback):
         clock: started with the call.
         reserve_s: takes the seconds of a step and returns those needed at the end of the run.
         record: stores a knot.
+        processes: that train together: the first one plans.
     """
 
     def __init__(
@@ -63,11 +66,12 @@ class Budget(pl.Callback):
         clock: Clock,
         reserve_s: Callable[[float], float],
         record: Callable[[Knot], None],
+        processes: Processes = ALONE,
     ) -> None:
         if not budget_s > 0:
             raise ConfigError(f"budget_s={budget_s}: expected more than 0 seconds")
         self.schedule, self.budget_s, self.clock = schedule, budget_s, clock
-        self.reserve_s, self.record = reserve_s, record
+        self.reserve_s, self.record, self.processes = reserve_s, record, processes
         self._begin: tuple[float, float, bool] | None = None  # step, seconds of training, head only
         self._corrected_at = 0.0
         self._first_step: int | None = None
@@ -75,20 +79,25 @@ class Budget(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         del outputs, batch
-        step, now = trainer.global_step, self.clock.spent()
+        step = trainer.global_step
+        if self.processes.is_first:
+            self._plan(step, pl_module, epoch_end=batch_idx + 1 >= trainer.num_training_batches)
+        knots = self.schedule.knots
+        n_knots, total = self.processes.agree((len(knots), self.schedule.total_steps))
+        if n_knots > len(knots) and total is not None:
+            self.schedule.correct(step=step, total_steps=total)
+        trainer.should_stop = trainer.should_stop or self._is_over(step)
+
+    def _plan(self, step: int, pl_module: Any, *, epoch_end: bool) -> None:
+        now = self.clock.spent()
         if self._first_step is None:
             self._first_step = step - 1
         if self._begin is None or self._begin[2] != pl_module.head_only:
             if step - self._first_step >= _SKIPPED or now > 0.2 * self.budget_s:
                 self._begin = (step, now - self.clock.aside_s, pl_module.head_only)
                 self._corrected_at = 0.0
-        elif (
-            not self._is_over(step)
-            and step > self._begin[0]
-            and self._due(now, epoch_end=batch_idx + 1 >= trainer.num_training_batches)
-        ):
+        elif not self._is_over(step) and step > self._begin[0] and self._due(now, epoch_end=epoch_end):
             self._correct(step, now)
-        trainer.should_stop = trainer.should_stop or self._is_over(step)
 
     def _is_over(self, step: int) -> bool:
         """Return whether the rate is annealed: more steps would train at its floor."""

@@ -7,16 +7,22 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import torch
+
 from onlineml.data.loading.lightning import pl
+from onlineml.models.processes import gathered, mean_over_processes, n_processes
+from onlineml.training.processes import ALONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from onlineml.data.loading.datamodules import ImageDataModule
     from onlineml.training.budget import Clock
     from onlineml.training.ema import Ema
+    from onlineml.training.processes import Processes
     from onlineml.training.progress import Reporter
 
-__all__ = ["NEVER", "EpochRecord", "WeightsSnapshot"]
+__all__ = ["NEVER", "EpochRecord", "SharedFindings", "WeightsSnapshot"]
 
 NEVER = sys.maxsize  # a value of Trainer.check_val_every_n_epoch: no epoch ends with a validation
 
@@ -49,6 +55,7 @@ class EpochRecord(pl.Callback):
         patience: stop after this many validations without improvement; None never.
         saves_time: validate at most 5 % of the time, for a budget; else after every epoch.
         rows: of an earlier attempt, up to its last checkpoint.
+        processes: that train together: rows are of all of them, and the first one decides.
 
     Attributes:
         last_row: metrics of the last epoch.
@@ -71,11 +78,12 @@ class EpochRecord(pl.Callback):
         patience: int | None,
         saves_time: bool,
         rows: Sequence[Mapping[str, Any]] = (),
+        processes: Processes = ALONE,
     ) -> None:
         self.val_batches, self.ema, self.clock = val_batches, ema, clock
         self.record, self.note, self.show = record, note, show
         self.patience, self.saves_time = patience, saves_time
-        self.rows = list(rows)
+        self.rows, self.processes = list(rows), processes
         self.validation_s: float | None = None
         self._scores: dict[str, float] = {}  # of the epoch's validation
         self.is_recorded = False
@@ -88,7 +96,7 @@ class EpochRecord(pl.Callback):
 
     def _reset(self) -> None:
         self._loss: Any = 0.0
-        self._batches, self._images, self._earlier_s = 0, 0, 0.0
+        self._batches, self._images, self._earlier_s = 0.0, 0.0, 0.0
         self._start_timing()
 
     def _start_timing(self) -> None:
@@ -108,12 +116,13 @@ class EpochRecord(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if self.saves_time and (trainer.should_stop or batch_idx + 1 >= trainer.num_training_batches):
-            trainer.check_val_every_n_epoch = 1 if self._is_due(trainer, pl_module) else NEVER
+            due = self.processes.agree(self._is_due(trainer, pl_module))
+            trainer.check_val_every_n_epoch = 1 if due else NEVER
         if not len(batch["image"]):  # all images were unusable
             return
         self._loss = self._loss + outputs["loss"].detach()
         self._batches += 1
-        self._images += len(batch["image"])
+        self._images += len(batch["image"]) * self.processes.n  # about
         if time.monotonic() - self._ticked_at >= _TICK_S:
             self._ticked_at = time.monotonic()
             now = self._metric_values(trainer, pl_module, {}, epoch_s=self._epoch_s())
@@ -147,13 +156,17 @@ class EpochRecord(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         last = trainer.should_stop or pl_module.progress() >= 1.0
-        scores = self._scores or dict.fromkeys(pl_module.metric_names, math.nan)
+        own = torch.tensor([float(self._loss), self._batches, self._images], dtype=torch.float64)
+        self._loss, self._batches, self._images = mean_over_processes(own).tolist()
+        scores = self.processes.agree(self._scores) or dict.fromkeys(pl_module.metric_names, math.nan)
         row = self._metric_values(trainer, pl_module, scores, epoch_s=max(1e-9, self._epoch_s()))
         if not last:
             self.keep(row)
         self.last_row, self.is_recorded, self._scores = row, not last, {}
         if not math.isnan(row["train_loss"]):
-            pl_module.log("train_loss", row["train_loss"], logger=False)  # the user's loggers get the row from fit
+            several = self.processes.n > 1  # all have the same value
+            # the user's loggers get the row from fit
+            pl_module.log("train_loss", row["train_loss"], logger=False, sync_dist=several)
         if not math.isnan(pl_module.selection_score(row)):
             self._wait(trainer, pl_module, row)
         self._reset()
@@ -216,3 +229,20 @@ class EpochRecord(pl.Callback):
         if state_dict["last_row"] is not None:
             self.last_row, self.is_recorded = state_dict["last_row"], state_dict["told"]
         self._loss, self._batches, self._images, self._earlier_s = state_dict["epoch"]
+
+
+class SharedFindings(pl.Callback):
+    """Tells a datamodule the bad images that other processes met, after each epoch.
+
+    Args:
+        datamodule: of this process.
+    """
+
+    def __init__(self, datamodule: ImageDataModule) -> None:
+        self.datamodule = datamodule
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        del trainer, pl_module
+        for found in gathered(self.datamodule.bad_rows()) if n_processes() > 1 else ():
+            for split, rows in found.items():
+                self.datamodule.note_bad(rows, split=split)

@@ -17,14 +17,16 @@ from onlineml.data.loading.lightning import BothTorchCheckpointIO, pl
 from onlineml.errors import NotFoundError, StoppedError, StorageError
 from onlineml.models.weights import check_records
 from onlineml.storage.io import read_bytes
+from onlineml.training.processes import ALONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from onlineml.runs.run import Run
     from onlineml.training.budget import Clock
+    from onlineml.training.processes import Processes
 
-__all__ = ["Checkpoints", "LocalCheckpoints", "fetch_checkpoint", "seconds_and_rows"]
+__all__ = ["Checkpoints", "fetch_checkpoint", "seconds_and_rows", "shared_checkpoint"]
 
 _SHARE = 0.01  # maximum share of the time for writing them
 _EVERY_S = 30.0  # minimum interval
@@ -51,6 +53,7 @@ class Checkpoints(pl.Callback):
         stop: called after each step; if it returns True, a checkpoint is written, and `StoppedError` raised after the
             next step.
         tell: takes a sentence, of a checkpoint that cannot be stored; the training goes on, and the next one is tried.
+        processes: that train together: the first one decides when to write, and writes; a stop of any stops all.
     """
 
     def __init__(
@@ -62,9 +65,11 @@ class Checkpoints(pl.Callback):
         every_s: float = _EVERY_S,
         stop: Callable[[], bool] = bool,
         tell: Callable[[str], object] = warnings.warn,
+        processes: Processes = ALONE,
     ) -> None:
         self.draft, self.publish, self.clock, self.every_s, self.stop = draft, publish, clock, every_s, stop
-        self.tell, self.failure = tell, ""
+        self.io = LocalCheckpoints(draft)
+        self.tell, self.failure, self.processes = tell, "", processes
         self.cost_s = 0.0
         self._saved_at = clock.spent()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="onlineml-checkpoint")
@@ -87,14 +92,16 @@ class Checkpoints(pl.Callback):
         self._save_if_due(trainer)
 
     def _save_if_due(self, trainer: pl.Trainer) -> None:
-        if self.stop():
+        stops, is_due = self.processes.any_of(self.stop(), self.processes.is_first and self._is_due())
+        if stops or is_due:
             self.save(trainer)
+        if stops:
             self._stops_after = trainer.global_step
-            return
+
+    def _is_due(self) -> bool:
         if self._upload is not None and not self._upload.done():
-            return
-        if self.clock.spent() - self._saved_at >= max(self.every_s, self.cost_s / _SHARE):
-            self.save(trainer)
+            return False
+        return self.clock.spent() - self._saved_at >= max(self.every_s, self.cost_s / _SHARE)
 
     def _stop_now(self, step: int) -> NoReturn:
         self._wait_for_upload()
@@ -105,13 +112,10 @@ class Checkpoints(pl.Callback):
         """Write a checkpoint now; its upload starts after the next step. A failure is told, and ends no training."""
         self._wait_for_upload()
         begin = time.monotonic()
-        try:
-            self.draft.parent.mkdir(parents=True, exist_ok=True)
-            trainer.save_checkpoint(self.draft)
-        except (OSError, RuntimeError) as err:  # a full disk; torch has errors of its own
-            self._failed(err)
-        else:
-            self._is_pending = True
+        trainer.save_checkpoint(self.draft)
+        if self.io.error is not None:
+            self._failed(self.io.error)
+        self._is_pending = self.processes.is_first and self.io.error is None
         self.cost_s = time.monotonic() - begin
         self.clock.aside(self.cost_s)
         self._saved_at = self.clock.spent()
@@ -156,17 +160,47 @@ class LocalCheckpoints(BothTorchCheckpointIO):
 
     Args:
         draft: the path of our checkpoints; others are written by Lightning.
+
+    Attributes:
+        error: why the last one of ours could not be written; not raised, since other processes wait for its end.
     """
 
     def __init__(self, draft: Path) -> None:
         super().__init__()
         self.draft = draft
+        self.error: Exception | None = None
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        if Path(path) == self.draft:
-            torch.save(checkpoint, path)
-        else:
+        if Path(path) != self.draft:
             super().save_checkpoint(checkpoint, path, storage_options)
+            return
+        self.error = None
+        try:
+            self.draft.parent.mkdir(parents=True, exist_ok=True)
+            torch.save(checkpoint, path)
+        except (OSError, RuntimeError) as err:  # a full disk; torch has errors of its own
+            self.error = err
+
+
+def shared_checkpoint(run: Run, folder: Path, processes: Processes) -> Path | None:
+    """Download the last checkpoint of a run into a folder of each process; None if it has none.
+
+    Args:
+        run: the record, of the first process.
+        folder: of this process.
+        processes: that train together.
+
+    Raises:
+        StorageError: the checkpoint is damaged.
+    """
+    own = processes.share(lambda: fetch_checkpoint(run, folder))
+    if processes.n == 1 or own is None:
+        return own
+    data = processes.agree(own.read_bytes() if processes.is_first else b"")
+    path = folder / own.name
+    if not processes.is_first:
+        path.write_bytes(data)
+    return path
 
 
 def fetch_checkpoint(run: Run, folder: Path) -> Path | None:

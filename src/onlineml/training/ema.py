@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from onlineml.data.loading.lightning import pl
+from onlineml.models.processes import share_statistics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,6 +78,7 @@ class Ema(pl.Callback):
         span = min(float(self.horizon), (10 + step) / 9)
         decay = max(0.0, 1.0 - 1.0 / span) ** (step - self._last_step)
         self._last_step = step
+        share_statistics(module)
         with torch.inference_mode(mode=False), torch.no_grad():  # a trainer validates in inference mode
             torch._foreach_lerp_(self._average, [t.detach() for t in _tensors(module)], 1.0 - decay)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from onlineml.arguments.checks import flag, instance, seconds, whole
 from onlineml.data.loading.datamodules import ImageDataModule
+from onlineml.data.loading.loaders import BatchOrder
 from onlineml.errors import AlreadyExistsError, ConfigError, DivergedError
 from onlineml.runs.run import Run, new_run_id
 from onlineml.storage.io import exists
@@ -17,7 +19,7 @@ from onlineml.storage.patience import background
 from onlineml.tasks.base import VisionModule
 from onlineml.training.progress import check_progress, stopping_on_interrupt, tell
 from onlineml.training.rehearsal import doubts, rehearse
-from onlineml.training.trainer import check_trainer
+from onlineml.training.team import Team
 from onlineml.training.training import Training
 
 if TYPE_CHECKING:
@@ -26,7 +28,9 @@ if TYPE_CHECKING:
     from pytorch_lightning.loggers import Logger
 
     from onlineml.data.loading.lightning import pl
+    from onlineml.training.processes import Processes
     from onlineml.training.progress import Progress
+    from onlineml.training.trainer import Strategy
 
 __all__ = ["fit"]
 
@@ -46,7 +50,9 @@ def fit(
     progress: Progress = "lines",
     precision: str | None = None,
     accelerator: str = "auto",
-    devices: int | Literal["auto"] = "auto",
+    devices: int | Sequence[int] | Literal["auto"] = "auto",
+    num_nodes: int = 1,
+    strategy: Strategy = "auto",
     logger: Logger | Sequence[Logger] | None = None,
     callbacks: Sequence[pl.Callback] = (),
     storage_options: Options = None,
@@ -72,7 +78,12 @@ def fit(
         precision: Lightning's; None is bfloat16 mixed on a GPU that supports it, and for networks without depthwise
             convolutions on a CPU that supports it if the task gains (1.7x for a detector), else 32 bits.
         accelerator: Lightning's.
-        devices: 1 or ``"auto"``, which is 1; several take a Trainer of your own, see ``docs/models/lightning.md``.
+        devices: their number, a list of GPUs, or -1 for all GPUs; ``"auto"`` is 1, or what torchrun or SLURM started.
+            Several take a process each, which fit starts, also from a notebook; they share the images of each step, see
+            ``docs/models/lightning.md``.
+        num_nodes: machines; several take a script that torchrun or SLURM starts on each.
+        strategy: ``"auto"`` or ``"ddp"``; Lightning's ``"ddp_find_unused_parameters_true"`` is for a network of your
+            own that does not use all of its parameters in each step.
         logger: a Lightning logger, or several; each gets the run's spec and every row of its metrics.
         callbacks: an additional Lightning callback, or several.
         storage_options: of the filesystem, if ``run`` is a URL.
@@ -95,35 +106,63 @@ def fit(
     epochs = whole("epochs", epochs, least=1, optional=True)
     patience = whole("patience", patience, least=1, optional=True)
     budget_s, ema = seconds("budget_s", budget_s, optional=True), flag("ema", ema)
-    _check_devices(devices)
     check_progress(progress)
     _check_task(model, datamodule)
     _check_classes(model, datamodule)
-    _check_images(datamodule, patience=patience)
     loggers, callbacks = _listed("logger", logger, "log_metrics"), _listed("callbacks", callbacks, "on_train_start")
-    check_trainer(precision=precision, accelerator=accelerator)
+    team = Team.of(
+        precision=precision, accelerator=accelerator, devices=devices, num_nodes=num_nodes, strategy=strategy
+    )
+    _check_images(datamodule, patience=patience, n_processes=team.n)
     rehearse(model, datamodule)
     if epochs is None and budget_s is None:
         epochs = _EPOCHS
-    spec = _spec(model, datamodule, epochs=epochs, budget_s=budget_s)
-    record = _open_run(run, spec, storage_options)
-    with tempfile.TemporaryDirectory(prefix="onlineml-") as folder:
-        training = Training(model, datamodule, record, Path(folder), epochs=epochs, budget_s=budget_s)
-        with training.recorded(), record.stopping_in_time(), stopping_on_interrupt(record):
-            told = filter(None, [datamodule.chosen, str(model.origin)])
-            tell([*told, *doubts(model, datamodule)], record, progress)
-            training.prepare(patience=patience, ema=ema, progress=progress, loggers=loggers, callbacks=callbacks)
-            training.execute(precision=precision, accelerator=accelerator)
-    return record
+    trainer = {"precision": precision, "accelerator": accelerator, "devices": team.devices, "strategy": strategy}
+    call = _Call(model, datamodule, epochs, budget_s, patience, ema, loggers, callbacks, trainer)
+    return team.run(
+        call.train,
+        opened=lambda: _open_run(run, _spec(model, datamodule, epochs=epochs, budget_s=budget_s), storage_options),
+        progress=progress,
+    )
 
 
-def _check_devices(devices: int | str) -> None:
-    if devices not in {1, "auto"}:
-        raise ConfigError(
-            f"devices={devices!r}: expected 1 or 'auto': fit trains on one device. Several take a Trainer of your own "
-            "with strategy='ddp'. Choose the device by accelerator= and a GPU by the environment variable "
-            "CUDA_VISIBLE_DEVICES"
-        )
+@dataclass(frozen=True)
+class _Call:
+    """The checked arguments of `fit`, which all of its processes get."""
+
+    model: VisionModule
+    datamodule: ImageDataModule
+    epochs: int | None
+    budget_s: float | None
+    patience: int | None
+    ema: bool
+    loggers: list[Any]
+    callbacks: list[Any]
+    trainer: dict[str, Any]
+
+    def train(self, record: Run, processes: Processes, progress: Progress) -> None:
+        """Train in one of the processes.
+
+        Args:
+            record: the run in the first one, else one that nobody reads.
+            processes: which of them this one is.
+            progress: in the first one.
+        """
+        model, datamodule = self.model, self.datamodule
+        limits: dict[str, Any] = {"epochs": self.epochs, "budget_s": self.budget_s, "processes": processes}
+        with tempfile.TemporaryDirectory(prefix="onlineml-") as folder:
+            training = Training(model, datamodule, record, Path(folder), **limits)
+            with training.recorded(), record.stopping_in_time(), stopping_on_interrupt(record):
+                told = filter(None, [datamodule.chosen, str(model.origin)])
+                tell([*told, *doubts(model, datamodule, n_processes=processes.n)], record, progress)
+                training.prepare(
+                    patience=self.patience,
+                    ema=self.ema,
+                    progress=progress,
+                    loggers=self.loggers,
+                    callbacks=self.callbacks,
+                )
+                training.execute(**self.trainer)
 
 
 def _listed(name: str, given: Any, method: str) -> list[Any]:
@@ -136,9 +175,10 @@ def _listed(name: str, given: Any, method: str) -> list[Any]:
     return listed
 
 
-def _check_images(datamodule: ImageDataModule, *, patience: int | None) -> None:
+def _check_images(datamodule: ImageDataModule, *, patience: int | None, n_processes: int) -> None:
     """Refuse images that cannot be trained on as asked."""
-    datamodule.required_rows("train")
+    rows = datamodule.required_rows("train")
+    BatchOrder(rows, batch_size=datamodule.batch_size, drop_last=True, n_ranks=n_processes)  # refuses what is too few
     if patience is not None and not len(datamodule.rows_of("val")):
         raise ConfigError(
             f"patience={patience} needs validation, and the split 'val' has no annotated images: assign some to it, as "

@@ -45,8 +45,14 @@ def rehearse(model: VisionModule, datamodule: ImageDataModule) -> None:
         raise ConfigError(_sentence(model, n, (height, width), error)) from error
 
 
-def doubts(model: VisionModule, datamodule: ImageDataModule) -> list[str]:
-    """Sentences about a training that can run, but hardly succeed."""
+def doubts(model: VisionModule, datamodule: ImageDataModule, *, n_processes: int = 1) -> list[str]:
+    """Sentences about a training that can run, but hardly succeed, or not as one process would.
+
+    Args:
+        model: to be trained.
+        datamodule: with the images.
+        n_processes: that share each batch.
+    """
     found = left_out(datamodule.manifest)
     found += [f"{text}: no model can learn that" for text in untrained(datamodule.manifest)]
     n = len(datamodule.rows_of("train"))
@@ -57,11 +63,16 @@ def doubts(model: VisionModule, datamodule: ImageDataModule) -> list[str]:
             "the split 'val' has no annotated image: nothing is measured during the training, and thresholds of scores "
             "keep their defaults; move some to it, or use Manifest.with_splits()"
         )
-    norms = any(isinstance(m, _BATCH_NORMS) for m in model.modules())
-    if norms and not model.freeze_bn and _batch_size(datamodule) == 1:
+    norms = any(isinstance(m, _BATCH_NORMS) for m in model.modules()) and not model.freeze_bn
+    if norms and n_processes > 1:
         found.append(
-            "batches have one image, from which batch norm takes its statistics: use a batch_size of at least 2, or "
-            "freeze_bn=True"
+            f"batch norm takes its statistics from each process's own {_batch_size(datamodule) // n_processes} of the "
+            f"{_batch_size(datamodule)} images of a step: the weights depend on the number of processes"
+        )
+    if norms and _batch_size(datamodule) < 2 * n_processes:
+        found.append(
+            "batches have one image, from which batch norm takes its statistics: use a batch_size of at least "
+            f"{2 * n_processes}, or freeze_bn=True"
         )
     return found
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import math
 import signal
 import threading
 import warnings
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 
+from onlineml.arguments.checks import one_of
 from onlineml.data.loading.lightning import pl
 from onlineml.errors import ConfigError
+from onlineml.training.processes import Processes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +25,19 @@ if TYPE_CHECKING:
 
     from onlineml.tasks.base import VisionModule
 
-__all__ = ["check_trainer", "interruptible", "log_row", "precision_for", "quiet"]
+__all__ = [
+    "FINDS_UNUSED",
+    "Strategy",
+    "check_trainer",
+    "interruptible",
+    "log_row",
+    "precision_for",
+    "quiet",
+    "strategy_of",
+]
+
+Strategy = Literal["auto", "ddp", "ddp_find_unused_parameters_true"]
+FINDS_UNUSED: Strategy = "ddp_find_unused_parameters_true"
 
 
 def begin_logs(loggers: Sequence[Logger], spec: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
@@ -45,20 +60,70 @@ def log_row(loggers: Sequence[Logger], row: Mapping[str, Any]) -> None:
         logger.save()
 
 
-def check_trainer(*, precision: Any, accelerator: Any) -> None:
+def check_trainer(*, precision: Any, accelerator: Any, devices: Any = 1, strategy: Any = "auto") -> tuple[int, bool]:
     """Let Lightning check the arguments of a trainer, before any work is done.
+
+    Returns:
+        The number of devices, each of which takes a process, and whether they are GPUs of CUDA.
 
     Raises:
         ConfigError: it refuses one of them.
     """
-    if precision is None and accelerator in {"auto", "cpu"}:
-        return
+    one_of("strategy", strategy, get_args(Strategy))
+    devices = 1 if isinstance(devices, str) and devices == "auto" else devices
+    if precision is None and accelerator in {"auto", "cpu"} and devices == 1 and not isinstance(devices, bool):
+        return 1, False
+    given = f"precision={precision!r}, accelerator={accelerator!r}, devices={devices!r}"
+    if isinstance(devices, bool | float) or devices == 0:
+        raise ConfigError(
+            f"devices={devices!r}: expected their number, at least 1, a list of GPUs, -1 for all, or 'auto'"
+        )
     try:
         with quiet():
-            plain: dict[str, Any] = {"devices": 1, "logger": False, "enable_checkpointing": False}
-            pl.Trainer(precision=precision, accelerator=accelerator, **plain)
+            plain: dict[str, Any] = {"devices": devices, "logger": False, "enable_checkpointing": False}
+            if devices != 1:
+                plain["strategy"] = strategy_of(pl, Processes(n=2), finds_unused=False)
+            trainer = pl.Trainer(precision=precision, accelerator=accelerator, **plain)
     except Exception as error:  # ValueError, TypeError, RuntimeError, MisconfigurationException, …
-        raise ConfigError(f"precision={precision!r}, accelerator={accelerator!r}: {error}") from error
+        raise ConfigError(f"{given}: {error}") from error
+    return trainer.num_devices, trainer.strategy.root_device.type == "cuda"
+
+
+def strategy_of(package: Any, processes: Processes, *, finds_unused: bool) -> Any:
+    """Return Lightning's strategy for processes that exist already.
+
+    Args:
+        package: of Lightning.
+        processes: which of them this one is.
+        finds_unused: whether parameters may come and go during the training.
+    """
+    if processes.n == 1:
+        return "auto"
+    n_local = processes.n // processes.n_nodes
+    base: Any = importlib.import_module(f"{package.__name__}.plugins.environments").LightningEnvironment
+
+    class Started(base):  # type: ignore[misc]
+        creates_processes_externally = True
+
+        def world_size(self) -> int:
+            return processes.n
+
+        def global_rank(self) -> int:
+            return processes.rank
+
+        def local_rank(self) -> int:
+            return processes.local_rank
+
+        def node_rank(self) -> int:
+            return processes.rank // n_local
+
+        def set_world_size(self, size: int) -> None: ...
+
+        def set_global_rank(self, rank: int) -> None: ...
+
+        def teardown(self) -> None: ...
+
+    return package.strategies.DDPStrategy(cluster_environment=Started(), find_unused_parameters=finds_unused)
 
 
 def precision_for(precision: str | None, accelerator: str, model: VisionModule) -> str:

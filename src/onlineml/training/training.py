@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +16,21 @@ from onlineml.storage.io import delete, delete_drafts, draft_for, upload_file
 from onlineml.tasks.choosing.costs import STEP_FORWARDS
 from onlineml.tasks.schedule import Schedule, count_steps
 from onlineml.training.budget import Budget, Clock, read_knots, write_knots
-from onlineml.training.callbacks import NEVER, EpochRecord, WeightsSnapshot
-from onlineml.training.checkpoints import Checkpoints, LocalCheckpoints, fetch_checkpoint, seconds_and_rows
+from onlineml.training.callbacks import NEVER, EpochRecord, SharedFindings, WeightsSnapshot
+from onlineml.training.checkpoints import Checkpoints, fetch_checkpoint, seconds_and_rows, shared_checkpoint
 from onlineml.training.ema import Ema
-from onlineml.training.probe import collect_features, probe_head
+from onlineml.training.processes import ALONE, Processes
 from onlineml.training.progress import Progress, Reporter, kept_line, make_reporter, tell
-from onlineml.training.trainer import begin_logs, interruptible, log_row, precision_for, quiet
+from onlineml.training.trainer import (
+    FINDS_UNUSED,
+    begin_logs,
+    interruptible,
+    log_row,
+    precision_for,
+    quiet,
+    strategy_of,
+)
+from onlineml.training.warm_up import warm_up_head
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -36,20 +44,19 @@ if TYPE_CHECKING:
     from onlineml.data.loading.loaders import Loader
     from onlineml.runs.run import Run
     from onlineml.tasks.base import VisionModule
+    from onlineml.training.trainer import Strategy
 
-__all__ = ["Training"]
+__all__ = ["CALL", "Training"]
 
-_PROBE_SHARE = 0.75  # maximum share of a budget for the features of the head's warm-up, a third of a training step each
-_VAL_SHARE = 0.15  # maximum share of a budget for those of the validation images
-_PROBE_IMAGES = 20_000  # more do not change a linear head
-# In a shorter run the backbone's first layers stay frozen: they take a third of a step, and know edges and colours. In
+CALL = "fit(model, datamodule, run=…)"  # which continues a run
+
+# In a short run the backbone's first layers stay frozen: they take a third of a step, and know edges and colours. In
 # 480 s on one core sign digits come to .986 at 128 px, .974 at 160 px with all layers and a lower rate
-_SHORT_EPOCHS = 10.0
 _FROZEN_SHARE = 0.25
 
 
 class Training:
-    """One call of `onlineml.fit`: prepare, execute."""
+    """One call of `onlineml.fit`, in each of its processes: prepare, execute."""
 
     def __init__(
         self,
@@ -60,10 +67,11 @@ class Training:
         *,
         epochs: int | None,
         budget_s: float | None,
+        processes: Processes = ALONE,
     ) -> None:
         self.model, self.datamodule, self.run, self.folder = model, datamodule, run, folder
-        self.epochs, self.budget_s = epochs, budget_s
-        self.checkpoint = fetch_checkpoint(run, folder)
+        self.epochs, self.budget_s, self.processes = epochs, budget_s, processes
+        self.checkpoint = shared_checkpoint(run, folder, processes)
         spent_s, self._n_rows = seconds_and_rows(run, self.checkpoint)
         self.clock = Clock(spent_s=spent_s)
         self.reporter = Reporter()
@@ -73,7 +81,7 @@ class Training:
     def recorded(self) -> Iterator[None]:
         """Record an early end of the training in the run's status; leave the model ready for use."""
         try:
-            with self.run.recorded(call="fit(model, datamodule, run=…)"), quiet():
+            with self.run.recorded(call=CALL), quiet(), self.processes.told():
                 yield
         except BaseException as error:
             self._close(error)
@@ -90,8 +98,10 @@ class Training:
         for loader in self.loaders:
             loader.close(error)
 
-    def _loader(self, split: str, **options: bool) -> Loader:
-        self.loaders.append(self.datamodule.loader(split, **options))
+    def _loader(self, split: str, *, shared: bool = False, **options: bool) -> Loader:
+        """Return a loader of all images, or of this process's share."""
+        rank, n = (self.processes.rank, self.processes.n) if shared else (0, 1)
+        self.loaders.append(self.datamodule.loader(split, rank=rank, n_ranks=n, **options))
         return self.loaders[-1]
 
     def prepare(
@@ -111,13 +121,14 @@ class Training:
         self.before: WeightsSnapshot | None = None
         self._warm_up()
         self.start = None if self.checkpoint else self.before or WeightsSnapshot.of(self.model, {})  # at the start
-        self.loader = self._loader("train", train=True)
+        self.loader = self._loader("train", train=True, shared=True)
         if self.epochs is not None:
             schedule = Schedule.of_length(count_steps(len(self.loader), self.epochs, self.users))
         else:
-            schedule = Schedule(read_knots(self.run))
+            schedule = Schedule(self.processes.share(lambda: read_knots(self.run)))
         self.model.schedule = schedule
         val = self._loader("val") if len(self.datamodule.rows_of("val")) else None
+        self.val = val if val is None or self.processes.n == 1 else self._loader("val", shared=True)
         self.reporter = make_reporter(progress, run=self.run, datamodule=self.datamodule)
         self.ema = Ema() if ema else None
         self.record = EpochRecord(
@@ -130,6 +141,7 @@ class Training:
             patience=patience,
             saves_time=self.budget_s is not None,
             rows=self.run.rewind(self._n_rows),
+            processes=self.processes,
         )
         self.record.before = self.before
         self.callbacks: list[pl.Callback] = [] if self.ema is None else [self.ema]
@@ -140,6 +152,7 @@ class Training:
                 clock=self.clock,
                 reserve_s=self._reserve_s,
                 record=lambda _: write_knots(self.run, schedule),
+                processes=self.processes,
             )
             self.callbacks.append(budget)
         self.checkpoints = Checkpoints(
@@ -148,13 +161,14 @@ class Training:
             clock=self.clock,
             stop=lambda: self.run.stop_requested,
             tell=self.run.log_line,
+            processes=self.processes,
         )
-        self.callbacks.append(self.record)
+        self.callbacks += [self.record, SharedFindings(self.datamodule)]
 
     def _record_row(self, row: Mapping[str, Any]) -> None:
         """Write a row of metrics to the run and the user's loggers."""
         self.run.log_metrics(row)
-        log_row(self.loggers, row)
+        log_row(self.loggers if self.processes.is_first else (), row)
 
     def _warm_up(self) -> None:
         """Fit the linear head of a pretrained network to cached features, and estimate the number of epochs.
@@ -165,41 +179,17 @@ class Training:
         if head is None or not self.model.pretrained or not all(map(self.model.is_trainable, head.parameters())):
             return
         self.model.head_is_warm = True
-        plan = self.run.spec.get("plan")
-        if self.checkpoint is None or plan is None:
-            plan = self._probe(head)
-            self.run.update_spec({"plan": plan})
+        plan = None if self.checkpoint is None else self.run.spec.get("plan")
+        plan = self.processes.share(lambda: plan or self._probe(head))
+        self.run.update_spec({"plan": plan})
         if plan["short"] and self.model.may_freeze:
             self.model.frozen_share = _FROZEN_SHARE
 
     def _probe(self, head: nn.Linear) -> dict[str, Any]:
-        begin = time.monotonic()
-        n_val = len(self.datamodule.rows_of("val"))
-
-        def enough(n: int) -> bool:
-            if self.run.stop_requested:
-                raise StoppedError("stopped on request before the first step; call fit() again to start over")
-            if self.budget_s is None:
-                return n >= _PROBE_IMAGES
-            image_s = (time.monotonic() - begin) / n
-            # remaining: the validation images twice, two steps, fitting the head and writing the model
-            rest_s = image_s * (2 * n_val + 2 * STEP_FORWARDS * self.datamodule.batch_size) + 0.05 * self.budget_s
-            share_s = max(0.5 * self.budget_s, min(_PROBE_SHARE * self.budget_s, self.budget_s - rest_s))
-            return n >= _PROBE_IMAGES or self.clock.spent() > share_s
-
-        train = collect_features(self.model, head, self._loader("train", train=True, augmented=False), enough=enough)
-        forward_s = (time.monotonic() - begin) / len(train[1])
-        affordable = self.budget_s is None or n_val * forward_s < _VAL_SHARE * self.budget_s
-        val = collect_features(self.model, head, self._loader("val")) if n_val and affordable else None
-        probe = probe_head(self.model, head, train, val)
-        if val is not None:
-            self.before = WeightsSnapshot.of(self.model, probe.metrics)
-        epochs = math.inf
-        if self.budget_s is not None:
-            left_s = self.budget_s - self.clock.spent()
-            epochs = left_s / (STEP_FORWARDS * forward_s) / len(self.datamodule.rows_of("train"))
-        penalty = None if math.isnan(probe.penalty) else probe.penalty
-        return {"probe_images": len(train[1]), "probe_penalty": penalty, "short": epochs < _SHORT_EPOCHS}
+        plan, self.before = warm_up_head(
+            self.model, head, self.datamodule, load=self._loader, run=self.run, clock=self.clock, budget_s=self.budget_s
+        )
+        return plan
 
     def _reserve_s(self, step_s: float) -> float:
         """Seconds for the last validation and writing the model."""
@@ -209,13 +199,21 @@ class Training:
         size = sum(int(t.numel()) * t.element_size() for t in self.model.state_dict().values())
         return float(validation_s + size / 200e6 + 0.1)  # 200 MB/s: serialise, hash and write
 
-    def execute(self, *, precision: str | None, accelerator: str) -> None:
-        """Train, keep the best weights, write the model."""
-        begin_logs(self.loggers, self.run.spec, self.record.rows)
+    def execute(self, *, precision: str | None, accelerator: str, **chosen: Any) -> None:
+        """Train; the first process keeps the best weights and writes the model, which lasting processes get, too."""
+        if self.processes.is_first:
+            begin_logs(self.loggers, self.run.spec, self.record.rows)
         with interruptible():
-            trainer = self._trainer(precision_for(precision, accelerator, self.model), accelerator)
-            self._fit(trainer)
-        kept = self._choose()
+            precision = precision_for(precision, accelerator, self.model)
+            self._fit(self._trainer(precision=precision, accelerator=accelerator, **chosen))
+        if self.processes.is_first:
+            self._finish(self._choose())
+        if self.processes.is_lasting:
+            model = self.model
+            weights, model.thresholds = self.processes.share(lambda: (model.state_dict(), model.thresholds))
+            model.load_state_dict(weights)
+
+    def _finish(self, kept: Mapping[str, Any]) -> None:
         for logger in self.loggers:
             logger.finalize("success")  # after the last row, which Lightning has not waited for
         delete(self.run.location / "model/model.json")  # of an attempt that was killed after it
@@ -229,7 +227,8 @@ class Training:
     def _fit(self, trainer: pl.Trainer) -> None:
         """Train; weights that diverged are replaced by the last good ones."""
         try:
-            trainer.fit(self.model, self.loader, self.record.val_batches, ckpt_path=self.checkpoint, weights_only=True)
+            with self.processes.told():
+                trainer.fit(self.model, self.loader, self.val, ckpt_path=self.checkpoint, weights_only=True)
         except DivergedError:
             self.checkpoints.close()  # its checkpoint may be read
             saved = fetch_checkpoint(self.run, self.folder)
@@ -249,7 +248,7 @@ class Training:
         upload_file(draft, self.run.location / "last.ckpt", move=True)
         self.start = None
 
-    def _trainer(self, precision: str, accelerator: str) -> pl.Trainer:
+    def _trainer(self, *, strategy: Strategy = "auto", **chosen: Any) -> pl.Trainer:
         """Return a trainer of the package of Lightning that the user's callbacks and loggers come from."""
         package = lightning_of([*self.users, *self.loggers])
 
@@ -258,11 +257,12 @@ class Training:
 
         made: pl.Trainer = package.Trainer(
             max_epochs=-1 if self.epochs is None else self.epochs,
-            accelerator=accelerator,
-            devices=1,
-            precision=precision,
+            **chosen,
+            num_nodes=self.processes.n_nodes,
+            strategy=strategy_of(package, self.processes, finds_unused=strategy == FINDS_UNUSED or self.model.thaws()),
+            use_distributed_sampler=False,
             callbacks=[*self.callbacks, *self.users, self.checkpoints],
-            plugins=LocalCheckpoints(self.checkpoints.draft),
+            plugins=self.checkpoints.io,
             default_root_dir=self.folder,
             num_sanity_val_steps=0,
             check_val_every_n_epoch=1 if self.budget_s is None else NEVER,  # EpochRecord decides

@@ -38,6 +38,7 @@ def train(
     patience: int | None = None,
     max_bad: float | None = None,
     num_workers: int = 0,
+    devices: int | str = "auto",
     split: str = "test",
     alias: str | None = None,
 ) -> dict[str, Any]:
@@ -57,6 +58,7 @@ def train(
         patience: validations without improvement before it stops.
         max_bad: allowed share of bad images, 0..1; by default the project's, see `Project.freeze`.
         num_workers: loader processes.
+        devices: number of devices to train on, -1 for all GPUs; see `onlineml.fit`.
         split: evaluated after training; if it has no images, the model is published without scores.
         alias: alias of the new version, such as ``"champion"``; None for none.
     """
@@ -82,7 +84,8 @@ def train(
             max_bad=bad,
         )
         _show_samples(run, batches)
-        oml.fit(model, batches, run=run, epochs=epochs, budget_s=budget_s, patience=patience)
+        given: dict[str, Any] = {"patience": patience, "devices": devices}
+        oml.fit(model, batches, run=run, epochs=epochs, budget_s=budget_s, **given)
     _pause(run)
     scores = oml.evaluate(model, data, split=split) if split in data.table["split"].to_pylist() else None
     _say(str(scores) if scores is not None else f"no images in the split {split!r}, so no scores")
@@ -154,6 +157,7 @@ def improve(
     promote: bool = True,
     seed: int = 0,
     num_workers: int = 0,
+    devices: int | str = "auto",
     max_bad: float | None = None,
 ) -> dict[str, Any]:
     """Train a challenger on the annotations since the champion, and promote it if it is provably better.
@@ -174,6 +178,7 @@ def improve(
         weights=weights,
         seed=seed,
         num_workers=num_workers,
+        devices=devices,  # type: ignore[arg-type]
         max_bad=max_bad,
     )
     gate = oml.Gate(policy=policy, margin=margin, min_support=min_support, slices=slices, promote=promote)  # type: ignore[arg-type]

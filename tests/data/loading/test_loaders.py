@@ -312,17 +312,17 @@ def test_ahead_raises_after_the_good_ones():
     assert list(batches) == []
 
 
-@given(st.integers(1, 40), st.integers(1, 5), st.integers(1, 4), st.booleans())
+@given(st.integers(1, 40), st.integers(1, 20), st.integers(2, 4), st.booleans())
 def test_processes_share_the_images_of_each_step(n, size, n_ranks, weighted):
-    """Together they have the batches of one process with the sum of their sizes."""
+    """Together they have the batches of one process."""
     rows, weights = np.arange(n), np.arange(1.0, n + 1) if weighted else None
-    options = {"seed": 3, "shuffle": True, "drop_last": True, "weights": weights}
-    if n_ranks > 1 and n < size * n_ranks:
-        with pytest.raises(ConfigError, match="use a smaller batch_size, or fewer processes"):
-            BatchOrder(rows, batch_size=size, n_ranks=n_ranks, **options)
+    options = {"seed": 3, "shuffle": True, "drop_last": True, "weights": weights, "batch_size": size}
+    if min(n, size) < n_ranks:
+        with pytest.raises(ConfigError, match=f"{n_ranks} processes need at least {n_ranks} images for each step"):
+            BatchOrder(rows, n_ranks=n_ranks, **options)
         return
-    together = BatchOrder(rows, batch_size=size * n_ranks, **options)
-    parts = [BatchOrder(rows, batch_size=size, rank=rank, n_ranks=n_ranks, **options) for rank in range(n_ranks)]
+    together = BatchOrder(rows, **options)
+    parts = [BatchOrder(rows, rank=rank, n_ranks=n_ranks, **options) for rank in range(n_ranks)]
     for order in (together, *parts):
         order.set_epoch(2)
         order.start_batch = min(1, len(together))
@@ -330,4 +330,17 @@ def test_processes_share_the_images_of_each_step(n, size, n_ranks, weighted):
     assert {len(order) for order in parts} == {len(together)}
     shared = [[key for keys in step for key in keys] for step in zip(*parts, strict=True)]
     assert shared == [list(keys) for keys in together]
-    assert all(len(keys) == size for order in parts for keys in order) or n_ranks == 1
+    sizes = [len(keys) for order in parts for keys in order]
+    assert not sizes or (min(sizes) > 0 and max(sizes) - min(sizes) <= 1)
+
+
+@given(st.integers(0, 40), st.integers(1, 9), st.integers(2, 5))
+def test_processes_deal_out_whole_batches_of_a_validation(n, size, n_ranks):
+    """Dealt out in turn, they are those of one process: each image once, and no process without a batch."""
+    rows = np.arange(n)
+    parts = [list(BatchOrder(rows, batch_size=size, rank=rank, n_ranks=n_ranks)) for rank in range(n_ranks)]
+
+    assert all(parts)
+    longest = max(map(len, parts))
+    dealt = [part[turn] for turn in range(longest) for part in parts if turn < len(part) and part[turn]]
+    assert dealt == list(BatchOrder(rows, batch_size=size))

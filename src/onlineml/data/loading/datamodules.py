@@ -131,7 +131,7 @@ class ImageDataModule(BothLightningDataModule):
         """
         rows = self.rows_of(split)
         if not len(rows):
-            have = {str(s): len(self.rows_of(s)) for s in sorted({s for s in self._splits if s is not None})}
+            have = {str(s): len(self.rows_of(s)) for s in sorted(set(self._splits) - {None})}
             raise DataError(
                 f"the split {split!r} has no annotated images; the manifest of {len(self.manifest)} images has "
                 f"{have}; assign images to it, or call Manifest.with_splits()"
@@ -174,6 +174,7 @@ class ImageDataModule(BothLightningDataModule):
         shuffled: bool = True,
         rank: int = 0,
         n_ranks: int = 1,
+        batch_size: int | None = None,
     ) -> Loader:
         """A loader of one split: if ``train``, by default shuffled and augmented; else in the manifest's order.
 
@@ -182,11 +183,12 @@ class ImageDataModule(BothLightningDataModule):
             train: for training: incomplete batches are left out.
             augmented: whether training images are augmented.
             shuffled: whether they come in another order each epoch.
-            rank: of this process among ``n_ranks`` that train together; each has its own part of every step's images.
+            rank: of this process among ``n_ranks`` that train together, see `onlineml.data.loading.loaders.BatchOrder`.
             n_ranks: number of these processes.
+            batch_size: augmented images of a step, of all processes together; None is the datamodule's.
 
         Raises:
-            ConfigError: there are fewer images than all processes need for a step.
+            ConfigError: a step has fewer images than there are processes.
             DataError: the split has no usable images.
         """
         rows = self.required_rows(split)
@@ -194,7 +196,7 @@ class ImageDataModule(BothLightningDataModule):
         dataset = self._dataset(rows, augmented=augmented)
         order = BatchOrder(
             rows,
-            batch_size=self.batch_size if augmented else self.whole_batch_size,
+            batch_size=(batch_size or self.batch_size) if augmented else self.whole_batch_size,
             seed=self.seed,
             shuffle=train and shuffled,
             weights=self._balancing(rows) if train and shuffled and self.balance else None,
@@ -241,16 +243,21 @@ class ImageDataModule(BothLightningDataModule):
         raise NotImplementedError
 
     def train_dataloader(self) -> Loader:
-        trainer = self.trainer
-        overfits = getattr(trainer, "overfit_batches", 0) > 0  # the same images in each epoch
-        rank, n_ranks = (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
-        return self.loader("train", train=True, shuffled=not overfits, rank=rank, n_ranks=n_ranks)
+        overfits = getattr(self.trainer, "overfit_batches", 0) > 0  # the same images in each epoch
+        rank, n = self._place()
+        size = self.batch_size * n  # a Trainer's processes have a batch each
+        return self.loader("train", train=True, shuffled=not overfits, rank=rank, n_ranks=n, batch_size=size)
 
     def val_dataloader(self) -> Loader | list[Any]:
-        return self.loader("val") if len(self.rows_of("val")) else []
+        rank, n = self._place()
+        return self.loader("val", rank=rank, n_ranks=n) if len(self.rows_of("val")) else []
 
     def test_dataloader(self) -> Loader:
-        return self.loader("test")
+        rank, n = self._place()
+        return self.loader("test", rank=rank, n_ranks=n)
+
+    def _place(self) -> tuple[int, int]:  # rank and number of processes of a user's Trainer
+        return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
 
     def predict_dataloader(self) -> Loader:
         """The images of the split "test", for `Trainer.predict`."""
@@ -264,6 +271,10 @@ class ImageDataModule(BothLightningDataModule):
         found = {image_id: row for rows in self._findings.values() for image_id, row in rows.items()}
         return pd.DataFrame(list(found.values()), columns=list(BadRow._fields))
 
+    def bad_rows(self) -> dict[str, list[BadRow]]:
+        """The images that batches left out so far, by split."""
+        return {split: list(rows.values()) for split, rows in self._findings.items()}
+
     def note_bad(self, bad: Iterable[BadRow], *, split: str) -> None:
         """Add to `findings`.
 
@@ -273,7 +284,7 @@ class ImageDataModule(BothLightningDataModule):
         import pandas as pd  # noqa: PLC0415
 
         found = self._findings.setdefault(split, {})
-        found.update({row.image_id: row for row in bad})
+        found |= {row.image_id: row for row in bad}
         n_images = len(self.rows_of(split))
         if len(found) / n_images > self.max_bad:
             table = pd.DataFrame(list(found.values()), columns=list(BadRow._fields))

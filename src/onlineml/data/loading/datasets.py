@@ -235,7 +235,7 @@ class ImageDataset(Dataset[ImageBatch]):
         upcoming = [index for _, index in getattr(keys, "upcoming", ())]
         images, bad = self.reader.load([index for _, index in keys], upcoming)
         rows = np.array([index for _, index in keys if index in images], dtype=np.int64)
-        shown, epoch = [images[i].pixels for i in rows.tolist()], keys[0][0]
+        shown, epoch = [images[i].pixels for i in rows.tolist()], keys[0][0] if keys else 0
         augment = partial(self.augmenter, shown, epoch=epoch, image_keys=self.image_keys[rows])
         pixels = augmented(augment)
         return {

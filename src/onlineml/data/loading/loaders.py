@@ -50,19 +50,20 @@ class BatchOrder(Sampler[list[tuple[int, int]]]):
 
     Args:
         rows: (n,) int64 rows of the dataset.
-        batch_size: images per batch.
+        batch_size: images per batch, of all processes together.
         seed: the run's seed.
         shuffle: a new order each epoch; False keeps the order of ``rows``.
         weights: (n,) float weights for sampling with replacement; None uses each row once.
         drop_last: leave out the last, smaller batch of an epoch (different images each time).
-        rank: of this process among those that train together, which share the images of a step: as many steps, of the
-            same images, as one process has with the sum of their batches.
-        n_ranks: number of these processes; several need ``drop_last``.
+        rank: of this process among those that work together.
+        n_ranks: number of these processes. With ``drop_last``, for training, each has its part of every batch, so that
+            together they take the steps of one. Else they deal out whole batches, in turn, and who gets none has one
+            without images: nothing is padded, and each image comes once.
         repeats: (n,) int64, how often each row is drawn in an epoch, >= 1; its draws are numbered from 0 over all
             epochs. None: once. Not together with ``weights``.
 
     Raises:
-        ConfigError: a batch without images, or fewer images than all processes need for a step.
+        ConfigError: a batch without images, or a step with fewer images than processes.
     """
 
     def __init__(
@@ -84,27 +85,25 @@ class BatchOrder(Sampler[list[tuple[int, int]]]):
             raise ConfigError("weights and repeats: expected one of them; found both")
         self.repeats = repeats
         self.n_draws = len(rows) if repeats is None else int(repeats.sum())  # in an epoch
-        if n_ranks > 1 and self.n_draws < batch_size * n_ranks:
+        self.shares = drop_last and n_ranks > 1  # each batch
+        if self.shares and min(batch_size, self.n_draws) < n_ranks:
             raise ConfigError(
-                f"{n_ranks} processes with batches of {batch_size} need {batch_size * n_ranks} images for a step, and "
-                f"there are {self.n_draws}: use a smaller batch_size, or fewer processes"
+                f"{n_ranks} processes need at least {n_ranks} images for each step; found a batch_size of {batch_size} "
+                f"for all of them together, and {self.n_draws} training images: use fewer processes, or a larger "
+                "batch_size"
             )
         self.rank, self.n_ranks = rank, n_ranks
         self.rows, self.batch_size, self.seed, self.shuffle = rows, batch_size, seed, shuffle
         self.weights = None if weights is None else weights / weights.sum()
-        self.drop_last = drop_last and self.n_draws > self.step_size
+        self.drop_last = drop_last and self.n_draws > batch_size
         self.epoch = 0
         self.start_batch = 0
         self.n_makers = 1  # processes that load batches in turn
 
-    @property
-    def step_size(self) -> int:
-        """Images of a step, of all processes together."""
-        return self.batch_size * self.n_ranks
-
     def __len__(self) -> int:
-        full, rest = divmod(self.n_draws, self.step_size)
-        return full + (rest > 0 and not self.drop_last)
+        full, rest = divmod(self.n_draws, self.batch_size)
+        n = full + (rest > 0 and not self.drop_last)
+        return n if self.shares or self.n_ranks == 1 else max(1, -(-(n - self.rank) // self.n_ranks))
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch of the next iteration; Lightning calls this."""
@@ -127,11 +126,13 @@ class BatchOrder(Sampler[list[tuple[int, int]]]):
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         draws, first, size = self._draws(), self.start_batch, self.batch_size
-        n_ahead = -(-_FETCHED_AHEAD // size)
+        n_ahead = -(-_FETCHED_AHEAD * (self.n_ranks if self.shares else 1) // size)
 
         def keys_of(batch: int) -> list[tuple[int, int]]:
-            begin = batch * self.step_size + self.rank * size
-            return [(draw, i) for draw, i in draws[begin : begin + size].tolist()]
+            begin = size * (batch if self.shares else batch * self.n_ranks + self.rank)
+            whole = draws[begin : begin + size]
+            parts = [len(whole) * rank // self.n_ranks for rank in (self.rank, self.rank + 1)]
+            return [(draw, i) for draw, i in (whole[slice(*parts)] if self.shares else whole).tolist()]
 
         for batch in range(first, len(self)):
             keys = BatchKeys(keys_of(batch))

@@ -116,7 +116,7 @@ def train_first(data: Manifest, recipe: Recipe, *, run: Run, progress: Progress 
             num_workers=recipe.num_workers,
             max_bad=recipe.bad_share,
         )
-        fit(model, images, run=run, epochs=recipe.epochs, budget_s=recipe.budget_s, progress=progress)
+        _fit(model, images, recipe, run=run, epochs=recipe.epochs, progress=progress)
     return _store(model, run)
 
 
@@ -188,5 +188,18 @@ def _trained(
     if how == "head":
         model.frozen_share = 1.0
     epochs = _EPOCHS[how] if recipe.epochs is None and recipe.budget_s is None else recipe.epochs
-    fit(model, images, run=run, epochs=epochs, budget_s=recipe.budget_s, progress=progress)
+    _fit(model, images, recipe, run=run, epochs=epochs, progress=progress)
     return model
+
+
+def _fit(
+    model: VisionModule,
+    images: ImageDataModule,
+    recipe: Recipe,
+    *,
+    run: Run,
+    epochs: int | None,
+    progress: Progress,
+) -> None:
+    given: dict[str, Any] = {"budget_s": recipe.budget_s, "devices": recipe.devices}
+    fit(model, images, run=run, epochs=epochs, progress=progress, **given)

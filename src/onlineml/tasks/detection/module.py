@@ -269,13 +269,15 @@ class ObjectDetector(WithTiles, VisionModule):
         if batch_idx == 0:
             check_batch(self, batch)
             self._seen = DetectionMetric()  # not of a validation that was broken off
+        if not len(batch["image"]):
+            return
         with torch.autocast(self.device.type, enabled=False):  # as it will predict
             self._seen.add(batch, self.detect(batch["image"]))
 
     test_step = validation_step
 
     def _log_seen(self, prefix: str) -> None:
-        seen, self._seen = self._seen, DetectionMetric()
+        seen, self._seen = self._seen.of_all_processes(), DetectionMetric()
         if len(seen):
             found = seen.average_precision(self.class_names)
             self.log_scores(dict(zip(self.metric_names, found, strict=True)), prefix)

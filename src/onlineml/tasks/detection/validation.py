@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from onlineml.errors import ConfigError
 from onlineml.evaluation.coco.scores import coco_scores_of
 from onlineml.evaluation.detection.detections import Detections
 from onlineml.evaluation.detection.thresholds import best_thresholds
+from onlineml.models.processes import dealt_parts
 from onlineml.tasks.batches import targets_of
 
 if TYPE_CHECKING:
@@ -25,31 +26,39 @@ if TYPE_CHECKING:
 
 __all__ = ["DetectionMetric", "check_answer"]
 
+# boxes, classes, and regions of the ground truth or scores of detections
+_Image: TypeAlias = "tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]"
 _KEYS = {"boxes", "labels", "scores"}
 
 
 class DetectionMetric:
     """Ground truth and detections of the batches so far, in pixels of the upright originals."""
 
-    def __init__(self) -> None:
-        self._truth: list[tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]] = []  # with regions
-        self._found: list[tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]] = []  # with scores
+    def __init__(self, batches: Sequence[list[tuple[_Image, _Image]]] = ()) -> None:
+        self._batches = list(batches)
 
     def __len__(self) -> int:
-        return len(self._truth)
+        return sum(map(len, self._batches))
+
+    def of_all_processes(self) -> DetectionMetric:
+        """Return one with the batches that all processes have added, which were dealt out to them in turn."""
+        return DetectionMetric(dealt_parts(self._batches))
 
     def add(self, batch: DetectionBatch, found: Sequence[Mapping[str, Tensor]]) -> None:
         """Add a batch and its detections; without ``scale`` and ``size_hw``, images are taken for the originals."""
         scales = batch.get("scale", torch.ones(len(found)))
         sizes = batch.get("size_hw", torch.tensor(batch["image"].shape[2:]).expand(len(found), 2))
+        images: list[tuple[_Image, _Image]] = []
         for i, (target, objects) in enumerate(zip(targets_of(batch), found, strict=True)):
             scale = float(scales[i])
             height, width = sizes[i].tolist()
             boxes = _numpy(objects["boxes"]) / scale
             boxes = np.clip(boxes, 0.0, np.array([width, height, width, height], dtype=np.float64))
-            self._found.append((boxes, _numpy(objects["labels"]).astype(np.int64), _numpy(objects["scores"])))
+            seen = (boxes, _numpy(objects["labels"]).astype(np.int64), _numpy(objects["scores"]))
             labels = _numpy(target["labels"]).astype(np.int64)
-            self._truth.append((_numpy(target["boxes"]) / scale, labels, _numpy(target["ignore"]) / scale))
+            truth = (_numpy(target["boxes"]) / scale, labels, _numpy(target["ignore"]) / scale)
+            images.append((truth, seen))
+        self._batches.append(images)
 
     def average_precision(self, class_names: Sequence[str]) -> tuple[float, float]:
         """AP at an IoU of 0.5, and COCO's over 0.5 to 0.95."""
@@ -61,11 +70,11 @@ class DetectionMetric:
         return best_thresholds(self._boxes(len(class_names)), self._all_found(), class_names)
 
     def _all_found(self) -> Detections:
-        return Detections.by_image(self._found)
+        return Detections.by_image([seen for batch in self._batches for _, seen in batch])
 
     def _boxes(self, n_classes: int) -> Boxes:
         boxes, labels, crowd, counts = [], [], [], []
-        for own, ids, regions in self._truth:
+        for own, ids, regions in (truth for batch in self._batches for truth, _ in batch):
             # ignored regions apply to every class
             boxes += [own, np.repeat(regions, n_classes, axis=0)]
             labels += [ids, np.tile(np.arange(n_classes), len(regions))]

@@ -1,0 +1,85 @@
+"""The head's warm-up at the start of a training, within its budget."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+from onlineml.errors import StoppedError
+from onlineml.tasks.choosing.costs import STEP_FORWARDS
+from onlineml.training.callbacks import WeightsSnapshot
+from onlineml.training.probe import collect_features, probe_head
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import nn
+
+    from onlineml.data.loading.datamodules import ImageDataModule
+    from onlineml.data.loading.loaders import Loader
+    from onlineml.runs.run import Run
+    from onlineml.tasks.base import VisionModule
+    from onlineml.training.budget import Clock
+
+__all__ = ["warm_up_head"]
+
+_PROBE_SHARE = 0.75  # maximum share of a budget for the features of the head's warm-up, a third of a training step each
+_VAL_SHARE = 0.15  # maximum share of a budget for those of the validation images
+_PROBE_IMAGES = 20_000  # more do not change a linear head
+_SHORT_EPOCHS = 10.0  # a run of fewer is a short one
+
+
+def warm_up_head(
+    model: VisionModule,
+    head: nn.Linear,
+    datamodule: ImageDataModule,
+    *,
+    load: Callable[..., Loader],
+    run: Run,
+    clock: Clock,
+    budget_s: float | None,
+) -> tuple[dict[str, Any], WeightsSnapshot | None]:
+    """Fit the linear head of a pretrained network to cached features, and estimate the number of epochs.
+
+    Args:
+        model: with the head.
+        head: receives the weights.
+        datamodule: with the images.
+        load: as `ImageDataModule.loader`.
+        run: whose stop is obeyed.
+        clock: of the run.
+        budget_s: seconds of the whole training; None without a limit.
+
+    Returns:
+        The plan for the run's spec, and the model with its validation metrics, if it was validated.
+
+    Raises:
+        StoppedError: a stop was requested.
+    """
+    begin = time.monotonic()
+    n_val = len(datamodule.rows_of("val"))
+
+    def enough(n: int) -> bool:
+        if run.stop_requested:
+            raise StoppedError("stopped on request before the first step; call fit() again to start over")
+        if budget_s is None:
+            return n >= _PROBE_IMAGES
+        image_s = (time.monotonic() - begin) / n
+        # remaining: the validation images twice, two steps, fitting the head and writing the model
+        rest_s = image_s * (2 * n_val + 2 * STEP_FORWARDS * datamodule.batch_size) + 0.05 * budget_s
+        share_s = max(0.5 * budget_s, min(_PROBE_SHARE * budget_s, budget_s - rest_s))
+        return n >= _PROBE_IMAGES or clock.spent() > share_s
+
+    train = collect_features(model, head, load("train", train=True, augmented=False), enough=enough)
+    forward_s = (time.monotonic() - begin) / len(train[1])
+    affordable = budget_s is None or n_val * forward_s < _VAL_SHARE * budget_s
+    val = collect_features(model, head, load("val")) if n_val and affordable else None
+    probe = probe_head(model, head, train, val)
+    before = None if val is None else WeightsSnapshot.of(model, probe.metrics)
+    epochs = math.inf
+    if budget_s is not None:
+        left_s = budget_s - clock.spent()
+        epochs = left_s / (STEP_FORWARDS * forward_s) / len(datamodule.rows_of("train"))
+    penalty = None if math.isnan(probe.penalty) else probe.penalty
+    return {"probe_images": len(train[1]), "probe_penalty": penalty, "short": epochs < _SHORT_EPOCHS}, before
