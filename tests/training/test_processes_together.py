@@ -214,6 +214,7 @@ def test_a_launcher_decides_how_many(small_photos, tmp_path, monkeypatch):
         oml.fit(small_model(data), small_batches(data), run=tmp_path / "run", epochs=1, devices=3, accelerator="cpu")
 
 
+@pytest.mark.slow
 def test_a_script_without_a_guard_is_refused(small_photos, tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
