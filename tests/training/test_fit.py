@@ -40,7 +40,7 @@ from onlineml.runs.run import Run
 from onlineml.storage import io
 from onlineml.tasks.files import WithFiles
 from onlineml.tasks.schedule import Knot, Schedule, lr_factor
-from onlineml.training import budget, callbacks, checkpoints, training
+from onlineml.training import budget, callbacks, checkpoints, training, warm_up
 from onlineml.training.checkpoints import Checkpoints
 from places import SUPPORT
 from s3_server import SECRET
@@ -829,7 +829,7 @@ class Costs(pl.Callback):
 def costs(monkeypatch: pytest.MonkeyPatch) -> Costs:
     """A step costs as much on every machine, 1/32 s: some 80 steps and 20 validations in 3 s."""
     now = MadeUpTime()
-    for module in (budget, callbacks, checkpoints, training):
+    for module in (budget, callbacks, checkpoints, warm_up):
         monkeypatch.setattr(module, "time", now)
     return Costs(now, step_s=1 / 32, validation_s=1 / 64)  # sums of such numbers are exact
 
