@@ -124,8 +124,9 @@ def _deaths(context: ProcessContext, n: int) -> str:
         code = process.exitcode
         if code:
             how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-            out_of_memory = ", perhaps because memory was exhausted" if code == -signal.SIGKILL else ""
-            return f"process {index + 2} of {n} {how}{out_of_memory}"
+            if code == -signal.SIGKILL:
+                return f"process {index + 2} of {n} {how}, perhaps because memory was exhausted"
+            return f"process {index + 2} of {n} {how}"
     return ""
 
 
