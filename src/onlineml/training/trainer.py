@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FINDS_UNUSED",
     "Strategy",
+    "begin_logs",
     "check_trainer",
     "interruptible",
     "log_row",
