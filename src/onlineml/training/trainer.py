@@ -124,7 +124,13 @@ def strategy_of(package: Any, processes: Processes, *, finds_unused: bool) -> An
 
         def teardown(self) -> None: ...
 
-    return package.strategies.DDPStrategy(cluster_environment=Started(), find_unused_parameters=finds_unused)
+    ddp: Any = package.strategies.DDPStrategy
+
+    class Together(ddp):  # type: ignore[misc]
+        def _configure_launcher(self) -> None:
+            """Start nothing; Lightning refuses its launcher in a notebook even where it has nothing to start."""
+
+    return Together(cluster_environment=Started(), find_unused_parameters=finds_unused)
 
 
 def precision_for(precision: str | None, accelerator: str, model: VisionModule) -> str:
