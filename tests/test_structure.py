@@ -33,7 +33,7 @@ FLOORS = (
     {"jobs"},
     {"project"},
     {"inference"},
-    {"improving"},
+    {"improving", "exporting"},
     {"widgets"},
     {"worker"},
     {"cli"},

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from onlineml.data.manifest.manifest import Manifest as Manifest
     from onlineml.data.samples.samples import make_samples as make_samples
     from onlineml.evaluation.comparison.compare import compare as compare
+    from onlineml.exporting.export import export as export
+    from onlineml.exporting.export import load_export as load_export
     from onlineml.improving.gate.policy import Gate as Gate
     from onlineml.improving.improve import challenge as challenge
     from onlineml.improving.improve import improve as improve
@@ -65,10 +67,12 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "errors": "",
         "evaluate": "inference.evaluate",
         "evaluation": "",
+        "export": "exporting.export",
         "fit": "training.fit",
         "improve": "improving.improve",
         "jobs": "",
         "list_models": "tasks.building",
+        "load_export": "exporting.export",
         "load_model": "tasks.loading",
         "make_samples": "data.samples.samples",
         "model_for": "tasks.building",

@@ -18,6 +18,7 @@ __all__ = [
     "ConflictError",
     "DataError",
     "DivergedError",
+    "ExportError",
     "MissingDependencyError",
     "NotFoundError",
     "NotebookError",
@@ -132,6 +133,10 @@ class ChangedError(StorageError):
 
 class WeightsError(OnlineMLError, OSError):
     """Weights cannot be obtained or do not fit the network."""
+
+
+class ExportError(OnlineMLError):
+    """An exported model answers otherwise than the original."""
 
 
 class MissingDependencyError(OnlineMLError, ImportError):

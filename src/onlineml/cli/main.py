@@ -1,4 +1,4 @@
-"""The command line: ``onlineml demo | notebooks | run | jobs | doctor | sweep``."""
+"""The command line: ``onlineml demo | notebooks | run | jobs | export | doctor | sweep``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from onlineml import __version__
+from onlineml.cli.export import add_export
 from onlineml.errors import AlreadyExistsError, ConfigError, OnlineMLError, without_credentials
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     notebooks.set_defaults(command=_notebooks)
     _add_run(commands)
     _add_jobs(commands)
+    add_export(commands)
     _add_upkeep(commands)
     return parser
 

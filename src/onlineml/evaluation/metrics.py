@@ -192,7 +192,7 @@ def ranking_scores(probabilities: Floats, labels: Ints) -> tuple[Floats, Floats]
     precision, auroc = np.full(n_classes, np.nan), np.full(n_classes, np.nan)
     step = max(1, _CHUNK_VALUES // max(1, n_images))
     for start in range(0, n_classes, step):
-        columns = np.ascontiguousarray(probabilities[:, start : start + step].T)
+        columns = np.array(probabilities[:, start : start + step].T, order="C")  # a copy, which is sorted in place
         own = [columns[i, labels == start + i] for i in range(len(columns))]
         columns.sort(axis=1)
         for i, positives in enumerate(own):

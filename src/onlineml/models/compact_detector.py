@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-__all__ = ["CompactDetector"]
+__all__ = ["MAX_IOU", "CompactDetector"]
 
 # initial score of every class (Lin et al. 2017, RetinaNet), so that the background does not dominate the loss
 _PRIOR = 0.01
 _PRIOR_LOGIT = -math.log((1 - _PRIOR) / _PRIOR)
-_MAX_IOU = 0.6  # maximum IoU of two boxes of one class that are both kept
+MAX_IOU = 0.6  # maximum IoU of two boxes of one class that are both kept
 # With AdamW, by whether the backbone starts from weights. From scratch mAP50 is .05 higher than with 1.5e-3 after the
 # same few epochs. From weights (EfficientNet-Lite0, blood cells, one core) it is .786 in 240 s, where 5e-4 and batch
 # norms that move gave .690 in 480 s; with 2e-3, and half of it for the backbone's last layers, these saturate
@@ -132,7 +132,7 @@ class CompactDetector(Detector):
         raw = self(image)
         scores = raw.logits.float().sigmoid()
         return [
-            best_objects(s, b, max_iou=_MAX_IOU, max_objects=self.max_objects)
+            best_objects(s, b, max_iou=MAX_IOU, max_objects=self.max_objects)
             for s, b in zip(scores, raw.boxes_xyxy, strict=True)
         ]
 

@@ -36,6 +36,15 @@ class ProjectModels(ProjectPart):
         return versions.resolve(self._project.location.to(f"{self._project.url}@{name}"))
 
     @click
+    def exports(self, name: str | int) -> dict[str, str]:
+        """Map the format of each export of a version to its folder, see `onlineml.export` and `onlineml.load_export`.
+
+        Args:
+            name: as in `get`.
+        """
+        return versions.list_exports(self.get(name))
+
+    @click
     def aliases(self) -> dict[str, str]:
         """Map each alias, such as ``"champion"``, to the version that it stands for."""
         return dict(versions.aliases(self._project.location))

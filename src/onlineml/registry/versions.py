@@ -27,11 +27,13 @@ if TYPE_CHECKING:
 __all__ = [
     "DELETED",
     "DESCRIPTOR",
+    "EXPORT",
     "ModelVersion",
     "aliases",
     "content_digits",
     "default_author",
     "is_version_name",
+    "list_exports",
     "list_versions",
     "promote",
     "promotion_history",
@@ -42,6 +44,7 @@ __all__ = [
 ]
 
 DESCRIPTOR = "model.json"
+EXPORT = "export.json"  # written last, as a version's descriptor
 DELETED = "deleted.json"  # a version with this file does not exist; it keeps the number in use
 _VERSION = re.compile(r"(\d+)-([0-9a-f]{6})")
 _PREFIX = re.compile(r"\d+(-[0-9a-f]{0,6})?")
@@ -164,6 +167,13 @@ def list_versions(project: Url) -> list[ModelVersion]:
         if name == DESCRIPTOR and version not in deleted and (match := _VERSION.fullmatch(version)):
             found.append((int(match[1]), ModelVersion(models / version, version, folder.url)))
     return [version for _, version in sorted(found, key=lambda pair: (pair[0], pair[1].version))]
+
+
+def list_exports(version: ModelVersion) -> dict[str, str]:
+    """Map the format of each complete export of a version to its folder."""
+    folder = version.location / "exports"
+    parts = [info.path.partition("/") for info in io.list_files(folder)]
+    return {format_: (folder / format_).url for format_, _, name in sorted(parts) if name == EXPORT}
 
 
 def resolve(ref: Url | ModelVersion) -> ModelVersion:

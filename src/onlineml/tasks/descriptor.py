@@ -46,7 +46,7 @@ class _Descriptor(msgspec.Struct):
     class_names: Annotated[list[_Name], Meta(min_length=1, max_length=_MOST_CLASSES)]
     preprocessing: _Preprocessing
     manifest_hash: Annotated[str, Meta(max_length=1000)]
-    seed: Annotated[int, Meta(ge=0, lt=2**53)]
+    seed: Annotated[int, Meta(ge=0, lt=2**31)]
     thresholds: dict[str, Annotated[float, Meta(ge=0, le=1)]] | None = None
     config: dict[str, Any] | None = None
     weights_sha256: str | None = None

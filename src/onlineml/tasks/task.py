@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["Piece", "Task"]
 
 Piece = Literal[
-    "module", "datamodule", "networks", "predict", "evaluate", "scores", "widget", "successor", "candidates"
+    "module", "datamodule", "networks", "predict", "evaluate", "scores", "widget", "successor", "candidates", "export"
 ]
 
 
@@ -46,6 +46,7 @@ class Task:
             challengers; empty if that is not supported.
         candidates: a function of a project, models, a manifest and rows of it that finds images for review, such as
             `onlineml.improving.review.labels.find_candidates`; empty if that is not supported.
+        export: a subclass of `onlineml.exporting.pieces.ExportPieces`; empty if its models cannot be exported.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Task:
     widget: str = ""
     successor: str = ""
     candidates: str = ""
+    export: str = ""
 
     @property
     def kind(self) -> AnnotationKind:

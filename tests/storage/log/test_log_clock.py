@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 LATER = datetime.now(UTC) + timedelta(days=900)
 
 
+@pytest.fixture(autouse=True)
+def own_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ids that other tests of this process have seen, minutes ahead, are not part of this."""
+    monkeypatch.setattr(entry, "_clock", entry._Clock())
+
+
 def _forged(folder: Path, ulid: str, *, as_table: bool) -> None:
     forged = [LogEntry(ulid, {"forged": True})]
     folder.mkdir(parents=True, exist_ok=True)

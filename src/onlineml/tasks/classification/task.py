@@ -22,4 +22,5 @@ CLASSIFICATION = Task(
     candidates="onlineml.improving.review.labels:find_candidates",
     scores="onlineml.evaluation.classification.result:ClassificationScores",
     widget="onlineml.widgets:Relabel",
+    export="onlineml.exporting.pieces:LabelPieces",
 )

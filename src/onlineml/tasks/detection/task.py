@@ -22,4 +22,5 @@ DETECTION = Task(
     candidates="onlineml.improving.review.boxes:find_candidates",
     scores="onlineml.evaluation.detection.result:DetectionScores",
     widget="onlineml.widgets:BoxEditor",
+    export="onlineml.exporting.pieces:BoxPieces",
 )

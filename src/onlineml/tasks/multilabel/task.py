@@ -22,4 +22,5 @@ MULTILABEL = Task(
     candidates="onlineml.improving.review.label_sets:find_candidates",
     scores="onlineml.evaluation.multilabel.result:MultilabelScores",
     widget="onlineml.widgets:Relabel",
+    export="onlineml.exporting.pieces:LabelsPieces",
 )

@@ -1,0 +1,37 @@
+"""``onlineml export``."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import argparse
+
+__all__ = ["add_export"]
+
+
+def add_export(commands: Any) -> None:
+    """Add the command to argparse's subparsers."""
+    export = commands.add_parser(
+        "export",
+        help="write a model as an ONNX graph, with a certificate that it answers as before",
+        epilog="Exit code: 1 if it answers otherwise, in which case nothing is written.",
+    )
+    export.add_argument("model", help="path or URL of a model, such as s3://lab/butterflies@champion")
+    export.add_argument("url", nargs="?", help="a new folder (default: exports/onnx below the published version)")
+    export.add_argument("--data", help="folder or URL of labelled photos (default: the dataset it was trained on)")
+    export.add_argument("--split", default="test", help="split of the photos (default: test)")
+    export.set_defaults(command=_export)
+
+
+def _export(chosen: argparse.Namespace) -> int:
+    from onlineml.data.manifest.manifest import Manifest  # noqa: PLC0415 (each command loads what it needs)
+    from onlineml.exporting.export import export  # noqa: PLC0415
+    from onlineml.registry.versions import resolve  # noqa: PLC0415
+
+    version = resolve(chosen.model)
+    task = str(version.descriptor().get("task"))
+    data = None if chosen.data is None else Manifest.from_any(chosen.data, task=task)
+    sys.stdout.write(f"{export(version, chosen.url, data=data, split=chosen.split)}\n")
+    return 0

@@ -1,0 +1,234 @@
+"""`export`: a trained model as a file for another runtime, published with a certificate or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+
+import msgspec
+
+from onlineml.arguments.checks import instance, one_of
+from onlineml.data.manifest.manifest import Manifest
+from onlineml.data.manifest.splits import SPLITS
+from onlineml.errors import AlreadyExistsError, ConfigError, ExportError, WeightsError
+from onlineml.evaluation.comparison.compare import compare
+from onlineml.exporting.certificate import Certificate, Tolerance, certified, measured_speed
+from onlineml.exporting.exported import FORMAT, Described
+from onlineml.inference.evaluate import evaluate
+from onlineml.project.project import Project
+from onlineml.registry.versions import EXPORT, ModelVersion, resolve
+from onlineml.storage import io
+from onlineml.storage.documents import decoded
+from onlineml.storage.location import Location, Options, Url
+from onlineml.storage.urls import storable
+from onlineml.tasks import task_of
+from onlineml.tasks.eval_mode import eval_mode
+from onlineml.tasks.loading import load_model
+
+if TYPE_CHECKING:
+    from onlineml.exporting.exported import ExportedModel
+    from onlineml.exporting.pieces import ExportPieces
+    from onlineml.tasks.base import VisionModule
+
+__all__ = ["Export", "export", "load_export"]
+
+Format = Literal["onnx"]
+
+_GRAPH = "model.onnx"
+_PACKAGES = ("onlineml", "torch", "onnx", "onnxscript", "onnxruntime")
+
+
+@dataclass(frozen=True, eq=False)
+class Export:
+    """An exported model.
+
+    Attributes:
+        location: its folder, with ``model.onnx``, ``export.json``, ``certificate.json`` and ``certificate.html``.
+        certificate: what is known of its answers.
+    """
+
+    location: Location
+    certificate: Certificate
+
+    @property
+    def url(self) -> str:
+        """Its folder."""
+        return self.location.url
+
+    def load(self) -> ExportedModel:
+        """Open it, see `load_export`."""
+        return load_export(self.location)
+
+    def __str__(self) -> str:
+        return f"{self.location}: {self.certificate}"
+
+
+def export(
+    model: VisionModule | ModelVersion | Url,
+    url: Url | None = None,
+    *,
+    data: Manifest | None = None,
+    split: str = "test",
+    format: Format = "onnx",  # noqa: A002 - what every exporter calls it
+    tolerance: Tolerance | None = None,
+    storage_options: Options = None,
+) -> Export:
+    """Export a model to a runtime without torch, and check on labelled photos that its answers are still the same.
+
+    The graph of ``"onnx"`` takes ``image``, (batch, height, width, 3) uint8 RGB, and ends in answers: of a classifier
+    ``probabilities`` (batch, C) float32; of a detector ``boxes`` (batch, M, 4) x1, y1, x2, y2 in pixels of ``image``,
+    ``labels`` (batch, M) int64, ``scores`` (batch, M) and ``count`` (batch,), the number of objects, the surest first.
+    Normalisation, decoding of boxes and non-maximum suppression are within it. A photo is brought to the size of the
+    input before, as the ``fit`` of ``export.json`` says.
+
+    Args:
+        model: a trained model, a published version, or an argument of `onlineml.load_model`.
+        url: a new folder; None for ``exports/<format>`` below the published version.
+        data: labelled photos for the certificate; None for the dataset that a project's version was trained on.
+        split: of them; photos that the model was trained on prove nothing.
+        format: ``"onnx"``.
+        tolerance: what the export may lose; None for `Tolerance`'s defaults.
+        storage_options: of the filesystem, for model and url.
+
+    Returns:
+        The export with its certificate.
+
+    Raises:
+        ExportError: the exported model answers otherwise; nothing is written.
+        ConfigError: the network cannot be exported, or an argument is missing.
+        AlreadyExistsError: the folder contains an export.
+        MissingDependencyError: a package is missing.
+    """
+    one_of("format", format, get_args(Format))
+    one_of("split", split, SPLITS)
+    tolerance = Tolerance() if tolerance is None else tolerance
+    instance("tolerance", tolerance, Tolerance, "a Tolerance, such as Tolerance(equal=0.95)")
+    opened, home = _opened(model, storage_options)
+    folder = _folder(home, url, format, storage_options)
+    if io.exists(folder / EXPORT):
+        raise AlreadyExistsError(f"{folder} contains an export already; give another url=")
+    photos = _photos(home, opened.manifest_hash, data)
+    pieces: ExportPieces = task_of(opened).load("export")()
+    graph = pieces.graph(opened).SerializeToString()
+    described = _described(opened, graph)
+    exported = pieces.exported(described, graph, reference=str(folder))
+    certificate = _certificate(opened, exported, pieces, graph, photos, split=split, tolerance=tolerance)
+    if certificate.faults():
+        raise ExportError(
+            f"the exported model does not answer as the original: {'; '.join(certificate.faults())}; nothing was "
+            "written. Give tolerance=Tolerance(...) if this is good enough"
+        )
+    _publish(folder, graph, described, certificate)
+    return Export(folder, certificate)
+
+
+def _certificate(
+    model: VisionModule,
+    exported: ExportedModel,
+    pieces: ExportPieces,
+    graph: bytes,
+    photos: Manifest,
+    *,
+    split: str,
+    tolerance: Tolerance,
+) -> Certificate:
+    """Score both models on the same photos."""
+    before, after = evaluate(model, photos, split=split), evaluate(cast("Any", exported), photos, split=split)
+    with eval_mode(model):
+        speed = measured_speed(model, exported)
+    return certified(
+        compare(before, after),
+        pieces.agreement(before, after),
+        tolerance=tolerance,
+        speed=speed,
+        original_bytes=sum(value.nbytes for value in model.network.state_dict().values()),
+        exported_bytes=len(graph),
+        sha256=exported.described.sha256,
+        packages={name: version(name) for name in _PACKAGES},
+    )
+
+
+def _publish(folder: Location, graph: bytes, described: Described, certificate: Certificate) -> None:
+    files = {
+        _GRAPH: graph,
+        "certificate.json": json.dumps(certificate.to_dict(), indent=1).encode(),
+        "certificate.html": certificate.to_html().encode(),
+        EXPORT: msgspec.json.format(msgspec.json.encode(described), indent=1),
+    }
+    io.publish(folder, files, descriptor=EXPORT)
+
+
+def load_export(url: Url, *, storage_options: Options = None) -> ExportedModel:
+    """Open an exported model, for `onlineml.predict` and `onlineml.evaluate`; it runs in ONNX Runtime, on the CPU.
+
+    Args:
+        url: the folder that `export` wrote.
+        storage_options: of the filesystem.
+
+    Raises:
+        NotFoundError: there is no export.
+        StorageError: its description is damaged.
+        WeightsError: the graph is damaged.
+        MissingDependencyError: ONNX Runtime is not installed.
+    """
+    folder = Location.of(url, storage_options).folder
+    described = decoded(io.read_bytes(folder / EXPORT), Described, folder / EXPORT)
+    graph = io.read_bytes(folder / _GRAPH)
+    if hashlib.sha256(graph).hexdigest() != described.sha256:
+        raise WeightsError(f"{folder / _GRAPH} is damaged: its checksum is not that of {EXPORT}; export it again")
+    exported: ExportedModel = task_of(described.task).load("export").exported(described, graph, reference=str(folder))
+    return exported
+
+
+def _opened(model: Any, options: Options) -> tuple[VisionModule, Location | None]:
+    """Return a model and the folder that it was published in; None if it was not."""
+    if isinstance(model, ModelVersion):
+        return load_model(model), model.location
+    if isinstance(model, str | os.PathLike | Location):
+        found = resolve(Location.of(model, options))
+        return load_model(found), found.location
+    return model, Location.of(model.reference, options) if model.reference else None
+
+
+def _folder(home: Location | None, url: Url | None, format: str, options: Options) -> Location:  # noqa: A002
+    if url is not None:
+        return Location.of(url, options).folder
+    if home is None:
+        raise ConfigError("url=None: expected a folder, since the model was never published; give url=")
+    return home.folder / "exports" / format
+
+
+def _photos(home: Location | None, manifest_hash: str, data: Manifest | None) -> Manifest:
+    """Return the labelled photos for the certificate."""
+    if data is not None:
+        instance("data", data, Manifest, "a Manifest, such as that of Manifest.from_any(folder)")
+        return data
+    if home is None or home.folder.parent.name != "models" or not manifest_hash:
+        raise ConfigError(
+            "data=None: expected labelled photos on which the export is checked, since the model is not a version of a "
+            "project that froze its dataset; give data="
+        )
+    project = home.folder.parent.parent
+    return Project.open(project.url, storage_options=project.options).datasets.get(manifest_hash)
+
+
+def _described(model: VisionModule, graph: bytes) -> Described:
+    limit: Any = getattr(model, "max_objects", None)
+    return Described(
+        format=FORMAT,
+        runtime="onnx",
+        task=model.task,
+        class_names=tuple(model.class_names),
+        size_hw=model.input_size_hw(),
+        fit=model.input_fit,
+        sha256=hashlib.sha256(graph).hexdigest(),
+        source=storable(model.reference),
+        manifest_hash=model.manifest_hash,
+        thresholds=None if model.thresholds is None else dict(model.thresholds),
+        whole=bool(getattr(model, "whole", False)),
+        max_objects=limit,
+    )

@@ -1,0 +1,181 @@
+"""Exported models that predict: they take the place of a model in `onlineml.predict` and `onlineml.evaluate`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import numpy as np
+import torch
+from msgspec import Meta
+
+from onlineml.errors import MissingDependencyError, StorageError, WeightsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+__all__ = ["FORMAT", "Described", "ExportedDetector", "ExportedLabels", "ExportedModel", "opened_session"]
+
+FORMAT = 1
+
+_Side = Annotated[int, Meta(ge=1, le=100_000)]
+_Share = Annotated[float, Meta(ge=0, le=1)]
+_Name = Annotated[str, Meta(max_length=10_000)]
+
+
+class Described(msgspec.Struct, frozen=True):
+    """Content of ``export.json``.
+
+    Attributes:
+        format: of this file.
+        runtime: ``"onnx"``.
+        task: as of a model.
+        class_names: in the order of the outputs.
+        size_hw: height and width of the input; of a detector, of the largest.
+        fit: how a photo is brought to that size, in words.
+        sha256: of ``model.onnx``.
+        source: the model that was exported, without credentials; ``""`` if it was never published.
+        manifest_hash: the data that it was trained on.
+        thresholds: score of each class from which it counts; None where the model has none.
+        whole: whether photos are stretched to the input, or else cropped.
+        max_objects: maximum number of objects of a detector.
+    """
+
+    format: Annotated[int, Meta(ge=1, le=FORMAT)]
+    runtime: _Name
+    task: _Name
+    class_names: Annotated[tuple[_Name, ...], Meta(min_length=1, max_length=1_000_000)]
+    size_hw: tuple[_Side, _Side]
+    fit: _Name
+    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    source: _Name = ""
+    manifest_hash: _Name = ""
+    thresholds: dict[str, _Share] | None = None
+    whole: bool = False
+    max_objects: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
+
+
+def opened_session(content: bytes, *, source: str, threads: int | None = None) -> Any:
+    """Open a graph in ONNX Runtime, on the CPU.
+
+    Args:
+        content: of the file.
+        source: its location, for messages.
+        threads: of one run; None for as many as torch uses.
+
+    Raises:
+        MissingDependencyError: ONNX Runtime is not installed.
+        WeightsError: it is not a graph that ONNX Runtime knows, or refers to other files.
+    """
+    try:
+        import onnx  # noqa: PLC0415
+        import onnxruntime  # noqa: PLC0415
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"predicting with an exported model needs {error.name}: pip install onnx onnxruntime"
+        ) from error
+    try:
+        graph = onnx.load_model_from_string(content)
+    except Exception as error:  # protobuf's own
+        raise WeightsError(f"{source} is not an ONNX graph: {str(error)[:300]}; export the model again") from error
+    if any(len(one.external_data) or one.data_location for one in graph.graph.initializer):
+        raise WeightsError(f"{source} takes weights from other files: expected all within it; export the model again")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads() if threads is None else threads
+    options.log_severity_level = 3  # errors
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's own have no common base
+        raise WeightsError(f"ONNX Runtime cannot open {source}: {str(error)[:300]}") from error
+
+
+class ExportedModel:
+    """A model in ONNX Runtime, on the CPU, with the attributes by which a model is predicted with and scored.
+
+    Args:
+        described: content of its ``export.json``.
+        content: of its ``model.onnx``.
+        reference: where it is, without credentials.
+
+    Raises:
+        MissingDependencyError: ONNX Runtime is not installed.
+        WeightsError: the graph cannot be opened, or has other inputs and outputs than it should.
+    """
+
+    outputs: tuple[str, ...]
+    training = False
+    device = torch.device("cpu")
+    tiles = None
+    backbone_name = ""
+
+    def __init__(self, described: Described, content: bytes, *, reference: str) -> None:
+        self.described, self.reference = described, reference
+        self.task, self.class_names = described.task, described.class_names
+        self.thresholds, self.whole, self.max_objects = described.thresholds, described.whole, described.max_objects
+        if self.thresholds is not None and set(self.thresholds) != set(self.class_names):
+            raise StorageError(f"{reference}: its thresholds are not those of its classes; export the model again")
+        self.manifest_hash = described.manifest_hash
+        self._session = opened_session(content, source=reference)
+        inputs, found = (
+            [one.name for one in ends] for ends in (self._session.get_inputs(), self._session.get_outputs())
+        )
+        if inputs != ["image"] or found != list(self.outputs):
+            raise WeightsError(
+                f"{reference} has inputs {inputs} and outputs {found}: expected ['image'] and {list(self.outputs)}"
+            )
+
+    def input_size_hw(self) -> tuple[int, int]:
+        """Height and width of the input in pixels."""
+        return self.described.size_hw
+
+    def train(self, mode: bool = True, /) -> ExportedModel:
+        """Do nothing: it only predicts."""
+        del mode
+        return self
+
+    def to(self, device: Any) -> ExportedModel:
+        """Do nothing: it stays on the CPU."""
+        del device
+        return self
+
+    def run(self, image: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+        """Return the graph's outputs, by name.
+
+        Args:
+            image: (B, H, W, 3) uint8 RGB.
+        """
+        return dict(zip(self.outputs, self._session.run(None, {"image": image}), strict=True))
+
+    def _answers(self, image: Tensor) -> dict[str, NDArray[Any]]:
+        return self.run(np.ascontiguousarray(image.permute(0, 2, 3, 1).numpy()))
+
+
+class ExportedLabels(ExportedModel):
+    """An exported classifier, of one label or several."""
+
+    outputs = ("probabilities",)
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """Return (B, C) float32 probabilities of (B, 3, H, W) uint8 images."""
+        return torch.from_numpy(self._answers(image)["probabilities"])
+
+    def probabilities(self, answers: Tensor) -> Tensor:
+        """Return them as they are: the graph ends in probabilities."""
+        return answers
+
+
+class ExportedDetector(ExportedModel):
+    """An exported detector."""
+
+    outputs = ("boxes", "labels", "scores", "count")
+
+    def detect(self, image: Tensor) -> list[Mapping[str, Tensor]]:
+        """Return the objects in (B, 3, H, W) uint8 images, see `onlineml.inference.detecting.DetectionModel`."""
+        if not len(image):
+            return []
+        answers = {name: torch.from_numpy(values) for name, values in self._answers(image).items()}
+        counts = answers.pop("count").tolist()
+        return [{name: values[i, :n] for name, values in answers.items()} for i, n in enumerate(counts)]

@@ -1,0 +1,214 @@
+"""Export of each task's models: what is traced, what predicts afterwards, how equal its answers are."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from onlineml.data.augment.detection_geometry import padded_side
+from onlineml.errors import ConfigError
+from onlineml.evaluation.detection.matching import pair_iou, xywh_of
+from onlineml.exporting import nms
+from onlineml.exporting.exported import ExportedDetector, ExportedLabels
+from onlineml.exporting.graph import Traceable, to_onnx
+from onlineml.models.compact_detector import MAX_IOU, CompactDetector
+from onlineml.models.detection_boxes import CANDIDATES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    from onlineml.evaluation.detection.result import DetectionScores
+    from onlineml.evaluation.types import Floats, Ints
+    from onlineml.exporting.exported import ExportedModel
+    from onlineml.tasks.base import VisionModule
+
+__all__ = ["Agreement", "BoxPieces", "ExportPieces", "LabelPieces", "LabelsPieces"]
+
+_SAME_PLACE = 0.5  # IoU from which two boxes are the same object's, at slightly other places
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Equality of the answers of two models on the same photos.
+
+    Attributes:
+        n_images: number of photos.
+        n_answers: number of answers: of photos, or of objects that either model finds above its thresholds.
+        equal: share of them that are the same class, the same labels, or one class at one place; 1 without any.
+        largest_score: largest difference of two probabilities or scores.
+        largest_shift_px: largest difference of two corners in pixels of the photo; 0 for labels.
+    """
+
+    n_images: int
+    n_answers: int
+    equal: float
+    largest_score: float
+    largest_shift_px: float
+
+
+class ExportPieces:
+    """Base of what `onlineml.export` needs of a task; subclasses are in the table of tasks.
+
+    Attributes:
+        exported: class of the exported model.
+    """
+
+    exported: ClassVar[Callable[..., ExportedModel]]
+
+    def graph(self, model: VisionModule) -> Any:
+        """Return the model as an ``onnx.ModelProto`` with the outputs of `exported`.
+
+        Raises:
+            ConfigError: it cannot be exported.
+        """
+        raise NotImplementedError
+
+    def agreement(self, original: Any, exported: Any) -> Agreement:
+        """Compare the scores of both on the same images, see `onlineml.evaluate`."""
+        raise NotImplementedError
+
+
+class _Inputs(nn.Module):
+    """uint8 RGB, (B, H, W, 3), to the normalised input of a network."""
+
+    def __init__(self, model: VisionModule) -> None:
+        super().__init__()
+        self.network = copy.deepcopy(model.network).cpu().eval()
+        self.register_buffer("scale", model.scale.detach().cpu() / 255.0)
+        self.register_buffer("shift", model.shift.detach().cpu().clone())
+
+    def normalized(self, image: Tensor) -> Tensor:
+        scale, shift = self.get_buffer("scale"), self.get_buffer("shift")
+        return image.permute(0, 3, 1, 2).to(scale.dtype) * scale - shift
+
+
+class _Labels(_Inputs):
+    def __init__(self, model: VisionModule, activation: Callable[[Tensor], Tensor]) -> None:
+        super().__init__(model)
+        self.activation = activation
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.activation(self.network(self.normalized(image)).float())
+
+
+class _Boxes(_Inputs):
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        raw = self.network(self.normalized(image))
+        return raw.boxes_xyxy, raw.logits.float().sigmoid()
+
+
+class LabelPieces(ExportPieces):
+    """Export of a classifier with one label."""
+
+    exported = ExportedLabels
+
+    def graph(self, model: VisionModule) -> Any:
+        """See `ExportPieces.graph`."""
+        module = _Labels(model, self.activation).eval()
+        example = torch.zeros((2, *model.input_size_hw(), 3), dtype=torch.uint8)
+        name = model.run_config()["backbone"]
+        return to_onnx(Traceable(module, example, {0: "batch"}, self.exported.outputs), name=name)
+
+    @staticmethod
+    def activation(logits: Tensor) -> Tensor:
+        """Convert logits to probabilities."""
+        return torch.softmax(logits, dim=1)
+
+    def agreement(self, original: Any, exported: Any) -> Agreement:
+        """See `ExportPieces.agreement`."""
+        first, second = original.probabilities, exported.probabilities
+        equal = self.answers(original) == self.answers(exported)
+        same = equal if equal.ndim == 1 else equal.all(axis=1)
+        return Agreement(len(first), len(first), float(same.mean()), float(np.abs(first - second).max()), 0.0)
+
+    @staticmethod
+    def answers(scores: Any) -> Ints:
+        """Return the answer for each image, (N,)."""
+        found: Ints = scores.probabilities.argmax(axis=1)
+        return found
+
+
+class LabelsPieces(LabelPieces):
+    """Export of a classifier with several labels."""
+
+    @staticmethod
+    def activation(logits: Tensor) -> Tensor:
+        """Convert logits to probabilities, each by itself."""
+        return torch.sigmoid(logits)
+
+    @staticmethod
+    def answers(scores: Any) -> Ints:
+        """Return the answer for each image and class, (N, C)."""
+        found: Ints = np.asarray(scores.predictions)
+        return found
+
+
+class BoxPieces(ExportPieces):
+    """Export of a detector."""
+
+    exported = ExportedDetector
+
+    def graph(self, model: VisionModule) -> Any:
+        """See `ExportPieces.graph`."""
+        network = model.network
+        name = model.run_config()["architecture"]
+        if not isinstance(network, CompactDetector):
+            raise ConfigError(f"the detector {name!r} cannot be exported: expected the compact one, 'auto'")
+        if getattr(model, "tiles", None) is not None:
+            raise ConfigError(
+                "the detector looks at large photos tile by tile, which a graph cannot: train it without tile_size="
+            )
+        height, width = map(padded_side, model.input_size_hw())
+        example = torch.zeros((2, height, width, 3), dtype=torch.uint8)
+        free = {0: "batch", 1: "height", 2: "width"}
+        found = to_onnx(Traceable(_Boxes(model).eval(), example, free, nms.BOXES), name=name)
+        return nms.with_nms(
+            found,
+            n_classes=len(model.class_names),
+            candidates=max(CANDIDATES, 2 * network.max_objects),
+            max_objects=network.max_objects,
+            max_iou=MAX_IOU,
+        )
+
+    def agreement(self, original: DetectionScores, exported: DetectionScores) -> Agreement:
+        """See `ExportPieces.agreement`."""
+        shifts, gaps, n_answers = [0.0], [0.0], 0
+        for first, second in zip(_sure_objects(original), _sure_objects(exported), strict=True):
+            pairs = _paired(first, second)
+            n_answers += len(first[0]) + len(second[0]) - len(pairs)
+            shifts += [float(np.abs(first[0][i] - second[0][k]).max()) for i, k in pairs]
+            gaps += [abs(float(first[2][i] - second[2][k])) for i, k in pairs]
+        equal = (len(shifts) - 1) / n_answers if n_answers else 1.0
+        return Agreement(original.n_images, n_answers, equal, max(gaps), max(shifts))
+
+
+def _sure_objects(scores: DetectionScores) -> list[tuple[Floats, Ints, Floats]]:
+    """Return boxes, labels and scores of the objects above their thresholds, by image."""
+    found = scores.found
+    assert found is not None  # noqa: S101 - of evaluate, not read from a file
+    least = np.array([scores.thresholds[name] for name in scores.class_names])
+    sure = found.scores >= least[found.label_ids]
+    rows = [np.flatnonzero(sure & (found.image_index == image)) for image in range(found.n_images)]
+    return [(found.boxes_xyxy[row], found.label_ids[row], found.scores[row]) for row in rows]
+
+
+def _paired(first: tuple[Floats, Ints, Floats], second: tuple[Floats, Ints, Floats]) -> list[tuple[int, int]]:
+    """Pair the objects of one class that overlap most, the best pair first."""
+    left, right = np.nonzero(first[1][:, None] == second[1][None])
+    overlap = pair_iou(xywh_of(first[0][left]), xywh_of(second[0][right]), np.zeros(len(left), bool))
+    pairs: list[tuple[int, int]] = []
+    taken_left, taken_right = set[int](), set[int]()
+    for at in np.argsort(-overlap, kind="stable"):
+        i, k = int(left[at]), int(right[at])
+        if overlap[at] >= _SAME_PLACE and i not in taken_left and k not in taken_right:
+            pairs.append((i, k))
+            taken_left.add(i)
+            taken_right.add(k)
+    return pairs
