@@ -248,6 +248,10 @@ class VisionModule(  # its parts, each in a module of its own
     def before_training(self, images: ImageDataModule) -> None:
         """Take settings from the training images; also called before resuming."""
         self.size_hw, self.manifest_hash = images.size_hw, images.manifest.hash
+        self.keep_images(images)
+
+    def keep_images(self, images: ImageDataModule) -> None:
+        """Note the settings of a datamodule for the training of successors."""
         if hasattr(images, "settings"):
             self.kept = msgspec.structs.replace(self.kept, images=msgspec.convert(images.settings(), ImageSettings))
 

@@ -26,7 +26,7 @@ class ImageSettings(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unkn
     augment: Literal["auto", "none", "light", "standard", "strong", "user's own"] = "auto"
     balance: bool = False
     batch_size: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
-    flips: Literal["horizontal", "all", "none"] = "horizontal"
+    flips: Literal["auto", "horizontal", "all", "none"] = "auto"
     multi_scale: tuple[_Zoom, _Zoom] | None = None
     mosaic: _Chance = 0.0
     copy_paste: _Chance = 0.0

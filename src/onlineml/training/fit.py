@@ -221,6 +221,7 @@ def _spec(
         "size_hw": list(datamodule.size_hw),
         "batch_size": datamodule.batch_size,
         "augment": datamodule.augment_name,
+        "flips": datamodule.settings().get("flips"),
         "seed": datamodule.seed,
         "optimizer": model.optimizer_name,
         "lr": model.lr,

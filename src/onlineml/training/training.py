@@ -30,7 +30,7 @@ from onlineml.training.trainer import (
     quiet,
     strategy_of,
 )
-from onlineml.training.warm_up import warm_up_head
+from onlineml.training.warm_up import follow_flips, warm_up_head
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -184,6 +184,7 @@ class Training:
         self.run.update_spec({"plan": plan})
         if plan["short"] and self.model.may_freeze:
             self.model.frozen_share = _FROZEN_SHARE
+        self.datamodule = follow_flips(plan, self.model, self.datamodule, run=self.run, progress=self.progress)
 
     def _probe(self, head: nn.Linear) -> dict[str, Any]:
         plan, self.before = warm_up_head(

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 from onlineml.errors import StoppedError
 from onlineml.tasks.choosing.costs import STEP_FORWARDS
 from onlineml.training.callbacks import WeightsSnapshot
+from onlineml.training.flips import flips_by_validation, flips_line
 from onlineml.training.probe import collect_features, probe_head
+from onlineml.training.progress import tell
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from torch import nn
 
@@ -21,8 +23,9 @@ if TYPE_CHECKING:
     from onlineml.runs.run import Run
     from onlineml.tasks.base import VisionModule
     from onlineml.training.budget import Clock
+    from onlineml.training.progress import Progress
 
-__all__ = ["warm_up_head"]
+__all__ = ["follow_flips", "warm_up_head"]
 
 _PROBE_SHARE = 0.75  # maximum share of a budget for the features of the head's warm-up, a third of a training step each
 _VAL_SHARE = 0.15  # maximum share of a budget for those of the validation images
@@ -77,9 +80,24 @@ def warm_up_head(
     val = collect_features(model, head, load("val")) if n_val and affordable else None
     probe = probe_head(model, head, train, val)
     before = None if val is None else WeightsSnapshot.of(model, probe.metrics)
+    mirrored = None if val is None else flips_by_validation(model, datamodule, forward_s=forward_s, budget_s=budget_s)
+    lost = mirrored.plain - mirrored.mirrored if mirrored is not None and mirrored.harmful else None
     epochs = math.inf
     if budget_s is not None:
         left_s = budget_s - clock.spent()
         epochs = left_s / (STEP_FORWARDS * forward_s) / len(datamodule.rows_of("train"))
     penalty = None if math.isnan(probe.penalty) else probe.penalty
-    return {"probe_images": len(train[1]), "probe_penalty": penalty, "short": epochs < _SHORT_EPOCHS}, before
+    plan = {"probe_images": len(train[1]), "probe_penalty": penalty, "short": epochs < _SHORT_EPOCHS}
+    return plan | {"flips_lose": lost}, before
+
+
+def follow_flips(
+    plan: Mapping[str, Any], model: VisionModule, datamodule: ImageDataModule, *, run: Run, progress: Progress
+) -> ImageDataModule:
+    """Return the datamodule without flips where the plan says that they do harm, and say so; successors are told, too."""
+    if (lost := plan.get("flips_lose")) is None:
+        return datamodule
+    tell([flips_line(lost)], run, progress)
+    made = datamodule.with_flips("none")
+    model.keep_images(made)
+    return made

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Augment", "Augmenter", "fit_to_size", "kept_for_training", "limit_to_scale", "training_scale"]
+__all__ = ["Augment", "Augmenter", "Flips", "fit_to_size", "kept_for_training", "limit_to_scale", "training_scale"]
 
 Augment = Literal["auto", "none", "light", "standard", "strong"]
+Flips = Literal["auto", "horizontal", "none"]
 
 _SCALE = 1.25  # a crop of half of the area of an image stored at this scale is shown at 88 % of its full sharpness
 _MAX_ASPECT = 2.0  # a longer image is cropped around its centre: no crop at the training scale would show its ends
@@ -35,16 +36,19 @@ class Augmenter:
             contrast), ``"strong"`` (crop of at least a third, flip, affine, colour, blur) or a custom
             `albumentations.Compose` whose result has the size ``size_hw``.
         seed: the run's seed.
+        flips: whether half of the images are mirrored by a named augmentation other than ``"none"``.
 
     Raises:
         ConfigError: ``augment`` is none of these.
     """
 
-    def __init__(self, size_hw: tuple[int, int], augment: Augment | Any = "auto", *, seed: int = 0) -> None:
+    def __init__(
+        self, size_hw: tuple[int, int], augment: Augment | Any = "auto", *, seed: int = 0, flips: bool = True
+    ) -> None:
         self.size_hw = size_hw
         self.seed = seed
         self._is_users = not isinstance(augment, str)
-        self.transform = _build(augment, size_hw) if isinstance(augment, str) else augment
+        self.transform = _build(augment, size_hw, flips=flips) if isinstance(augment, str) else augment
         if self._is_users and not callable(getattr(augment, "set_random_state", None)):
             raise ConfigError(
                 f"augment={augment!r}: expected one of {', '.join(get_args(Augment))} or an albumentations.Compose"
@@ -110,20 +114,21 @@ class Augmenter:
         }
 
 
-def _build(augment: str, size_hw: tuple[int, int]) -> Any:
+def _build(augment: str, size_hw: tuple[int, int], *, flips: bool) -> Any:
     """Return None, a `CropAugment`, or an `albumentations.Compose`."""
     one_of("augment", augment, get_args(Augment), other="an albumentations.Compose")
+    p_flip = 0.5 if flips else 0.0
     if augment == "none":
         return None
     if augment == "light":
-        return CropAugment(size_hw, least_area=0.8)
+        return CropAugment(size_hw, least_area=0.8, p_flip=p_flip)
     if augment != "strong":
-        return CropAugment(size_hw, least_area=0.5, light=0.25, p_light=0.8)
+        return CropAugment(size_hw, least_area=0.5, light=0.25, p_light=0.8, p_flip=p_flip)
     a = _albumentations()
     return a.Compose(
         [
             a.RandomResizedCrop(size_hw, scale=(0.33, 1.0), ratio=(0.8, 1.25)),
-            a.HorizontalFlip(p=0.5),
+            a.HorizontalFlip(p=p_flip),
             a.Affine(rotate=(-15, 15), shear=(-8, 8), translate_percent=0.05, border_mode=4, p=0.5),
             a.ColorJitter(brightness=0.3, contrast=0.3, saturation=0.3, hue=0.03, p=0.8),
             a.GaussianBlur(blur_limit=(3, 5), p=0.1),

@@ -45,12 +45,14 @@ class CropAugment:
         least_area: area of the smallest crop, as a fraction of the image's area.
         light: largest change of brightness (fraction of white) and of contrast (relative).
         p_light: probability of that change.
+        p_flip: probability of mirroring.
     """
 
     size_hw: tuple[int, int]
     least_area: float
     light: float = 0.0
     p_light: float = 0.0
+    p_flip: float = 0.5
 
     def draw(self, images_hw: NDArray[np.int64], run_key: int, image_keys: NDArray[np.uint64]) -> list[Crop]:
         """Draw the augmentation of each image of a batch, a function of its height and width and of both keys only.
@@ -74,8 +76,8 @@ class CropAugment:
         place = (drawn[:, :2] * (np.concatenate([height - h, width - w], axis=1) + 1)).astype(np.int64)
         reach = np.where(drawn[:, 3:4] < self.p_light, self.light, 0.0)
         change = reach * (2 * drawn[:, 4:6] - 1)
-        columns = (place[:, 0], place[:, 1], h[:, 0].astype(np.int64), w[:, 0].astype(np.int64), drawn[:, 2] < 0.5,
-                   1 + change[:, 0], change[:, 1])  # fmt: skip
+        columns = (place[:, 0], place[:, 1], h[:, 0].astype(np.int64), w[:, 0].astype(np.int64),
+                   drawn[:, 2] < self.p_flip, 1 + change[:, 0], change[:, 1])  # fmt: skip
         return [Crop(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
 
     def apply(self, pixels: NDArray[np.uint8], crop: Crop, out: NDArray[np.uint8]) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, get_args
 
-from onlineml.data.augment.classification import Augment, Augmenter, training_scale
+from onlineml.arguments.checks import one_of
+from onlineml.data.augment.classification import Augment, Augmenter, Flips, training_scale
 from onlineml.data.loading.datamodules import ImageDataModule
 from onlineml.data.loading.datasets import ImageDataset
 
@@ -35,6 +36,9 @@ class ClassificationDataModule(ImageDataModule):
         num_workers: loader processes; 0 prefetches in a thread, which is fastest once images are cached.
         augment: ``"auto"`` (as ``"standard"``), ``"none"``, ``"light"``, ``"standard"``, ``"strong"`` or your own
             `albumentations.Compose`.
+        flips: ``"horizontal"``: mirror half of the training photos; ``"none"`` where left and right differ, or for
+            text. ``"auto"`` mirrors them, unless a pretrained model's first answers to mirrored validation photos tell
+            `onlineml.fit` that it does harm. Only for named augmentations.
         balance: sample every class equally often, with replacement, instead of each image once per epoch.
         cache: cache decoded images; False decodes each time.
         cache_dir: folder of the cache; the default is the user's cache folder.
@@ -58,6 +62,7 @@ class ClassificationDataModule(ImageDataModule):
         seed: int = 0,
         num_workers: int = 0,
         augment: Augment | Any = "auto",
+        flips: Flips = "auto",
         balance: bool = False,
         cache: bool = True,
         cache_dir: str | os.PathLike[str] | None = None,
@@ -72,13 +77,32 @@ class ClassificationDataModule(ImageDataModule):
             max_bad=max_bad,
             balance=balance,
         )
+        self.flips = one_of("flips", flips, get_args(Flips))
         self._set_augment(augment)
         self.labels = self._labels()
         self._cache = self._decoded_cache(cache, cache_dir, short_side=training_scale(self.size_hw))
 
     def _augmenter(self, augment: Augment | Any) -> Augmenter:
         is_auto = isinstance(augment, str) and augment == "auto"
-        return Augmenter(self.size_hw, self.auto if is_auto else augment, seed=self.seed)
+        name = self.auto if is_auto else augment
+        return Augmenter(self.size_hw, name, flips=self.flips != "none", seed=self.seed)
+
+    @property
+    def chooses_flips(self) -> bool:
+        """See `ImageDataModule.chooses_flips`."""
+        return self.flips == "auto" and self.augment_name in {*get_args(Augment)} - {"none"}
+
+    def with_flips(self, flips: Flips) -> Self:
+        """Return a copy that shares the caches of decoded images, and has other flips."""
+        other = copy.copy(self)
+        other.flips = flips
+        if other.augment_name in get_args(Augment):  # one of the user's own has its own flips
+            other._set_augment(other.augment_name)  # noqa: SLF001 (of the same class)
+        return other
+
+    def settings(self) -> dict[str, Any]:
+        """See `ImageDataModule.settings`."""
+        return super().settings() | {"flips": self.flips}
 
     def _labels(self) -> NDArray[Any]:
         """The labels of all images of the manifest in the format of batches."""

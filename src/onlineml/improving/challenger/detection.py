@@ -53,7 +53,7 @@ class DetectorPieces(SuccessorPieces):
             size_hw=size_hw,
             batch_size=recipe.batch_size or kept.images.batch_size or task_of(data).train_batch_size,
             augment=kept.images.augment_again,
-            flips=kept.images.flips,
+            flips="horizontal" if kept.images.flips == "auto" else kept.images.flips,
             multi_scale=kept.images.multi_scale,
             mosaic=kept.images.mosaic,
             copy_paste=kept.images.copy_paste,

@@ -54,6 +54,7 @@ class HeadPieces(SuccessorPieces):
             seed=recipe.seed,
             num_workers=recipe.num_workers,
             augment=kept.images.augment_again,
+            flips=kept.images.flips,
             balance=kept.images.balance or bool(uneven and not kept.class_weights),
             max_bad=recipe.bad_share,
         )
