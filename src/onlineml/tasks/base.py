@@ -6,7 +6,6 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self, get_args
 
-import msgspec
 import torch
 from torch import nn
 
@@ -22,7 +21,7 @@ from onlineml.tasks.class_head import WithClassHead
 from onlineml.tasks.files import WithFiles
 from onlineml.tasks.finite_loss import step_loss
 from onlineml.tasks.freezing import WithFreezing
-from onlineml.tasks.kept_settings import ImageSettings, WithKeptSettings
+from onlineml.tasks.kept_settings import WithKeptSettings
 from onlineml.tasks.normalization import WithNormalization
 from onlineml.tasks.optimization import Optimizer, ProgressLR, WithOptimizer, seed_devices
 from onlineml.tasks.schedule import Schedule, lr_factor, planned_steps
@@ -249,11 +248,6 @@ class VisionModule(  # its parts, each in a module of its own
         """Take settings from the training images; also called before resuming."""
         self.size_hw, self.manifest_hash = images.size_hw, images.manifest.hash
         self.keep_images(images)
-
-    def keep_images(self, images: ImageDataModule) -> None:
-        """Note the settings of a datamodule for the training of successors."""
-        if hasattr(images, "settings"):
-            self.kept = msgspec.structs.replace(self.kept, images=msgspec.convert(images.settings(), ImageSettings))
 
     def input_size_hw(self) -> tuple[int, int]:
         """Height and width of the network's input, in pixels.

@@ -10,6 +10,7 @@ from msgspec import Meta
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from onlineml.data.loading.datamodules import ImageDataModule
     from onlineml.tasks.base import VisionModule
     from onlineml.tasks.optimization import Optimizer
 
@@ -96,6 +97,11 @@ class WithKeptSettings:
         if now.get("class_weights") is not None:
             changed["class_weights"] = dict(zip(module.class_names, now["class_weights"], strict=True))
         return msgspec.structs.replace(self.kept, **changed)
+
+    def keep_images(self, images: ImageDataModule) -> None:
+        """Note the settings of a datamodule, for the training of successors."""
+        if hasattr(images, "settings"):
+            self.kept = msgspec.structs.replace(self.kept, images=msgspec.convert(images.settings(), ImageSettings))
 
     def keep(self, kept: KeptSettings) -> None:
         """Train with the settings of another module, of which those that the task does not have are ignored.

@@ -1,4 +1,4 @@
-"""Whether training photos may be mirrored, by the answers of a model that has seen none mirrored."""
+"""Decision whether training photos are mirrored, by the answers of a model that has seen none mirrored."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class MirroredScores(NamedTuple):
 
     @property
     def harmful(self) -> bool:
-        """Whether mirrored images are clearly another thing to the model."""
+        """Tell whether mirrored images are clearly another thing to the model."""
         return self.plain - self.mirrored >= LEAST_LOSS and self.p < _LEVEL
 
 

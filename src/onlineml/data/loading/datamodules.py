@@ -159,7 +159,7 @@ class ImageDataModule(BothLightningDataModule):
 
     @property
     def chooses_flips(self) -> bool:
-        """Whether `onlineml.fit` is to choose if photos are mirrored."""
+        """Tell whether `onlineml.fit` is to choose if photos are mirrored."""
         return False
 
     def with_flips(self, flips: Any) -> Self:

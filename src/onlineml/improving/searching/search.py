@@ -66,7 +66,7 @@ def search(
         soup: finally average the weights of models of the winner's network and size, if that scores higher.
         gate: the criteria, and whether to promote.
         dataset: hash of a frozen dataset; None freezes the present state.
-        run: of an interrupted search, to resume it; None starts a new one.
+        run: of an interrupted search, to resume it with the same budget and candidates; None starts a new one.
         seed: of drawing, order, augmentation and new weights, 0..2**31-1.
         num_workers: processes that decode; 0 is a thread.
         max_bad: share of a split's images, and boxes, that may be bad, 0..1; by default the project's.
@@ -85,6 +85,9 @@ def search(
     budget_s, soup = seconds("budget_s", budget_s), flag("soup", soup)
     recipe = Recipe(seed=seed_("seed", seed), num_workers=whole("num_workers", num_workers), max_bad=max_bad)
     spec = begun_with(run, call="search")
+    for name, given in (("budget_s", budget_s), ("dataset", dataset)):
+        if given is not None and (begun := spec.get(name, given)) != given:
+            raise ConfigError(f"{name}={given!r}: the search of this run has {begun!r}; pass that, or run=None")
     frozen = dataset or spec.get("dataset")
     data = project.datasets.get(frozen) if frozen else project.freeze(max_bad=max_bad)
     _check_data(data)
@@ -108,21 +111,31 @@ def _check_data(data: Manifest) -> None:
             )
 
 
+def _listed(given: object) -> tuple[Any, ...]:
+    return tuple(given) if isinstance(given, list | tuple) else (given,)
+
+
 def _candidates(
     spec: Any, given: Sequence[Candidate] | None, data: Manifest, *, budget_s: float, seed: int
 ) -> tuple[Candidate, ...]:
     """Return those of a search that was begun, those given, or as many as can be afforded.
 
     Raises:
-        ConfigError: they are none, or the budget is too short for them.
+        ConfigError: they are none, others than those of the search that was begun, or the budget is too short for them.
     """
     if "candidates" in spec:
         stored = msgspec.json.encode(spec["candidates"])
-        return tuple(decoded(stored, list[Candidate], "the candidates of the search"))
+        begun = tuple(decoded(stored, list[Candidate], "the candidates of the search"))
+        if given is not None and _listed(given) != begun:
+            raise ConfigError(
+                f"candidates are not those of this run's search ({'; '.join(map(str, begun))}): leave them out, or use "
+                "run=None for a new search"
+            )
+        return begun
     if given is None:
         least_s = _LEAST_S[not data.kind.label_alone]
         return draw_candidates(data, affordable(budget_s, least_s=least_s), seed=seed)
-    listed = tuple(given) if isinstance(given, list | tuple) else (given,)
+    listed = _listed(given)
     for one in listed:
         instance("candidates", one, Candidate, "a list of Candidate, such as [Candidate(), Candidate(size=96)]")
     if not listed or len(set(listed)) < len(listed):
