@@ -82,7 +82,7 @@ def test_an_interrupted_search_goes_on_where_it_was(tmp_path, decoded_photos, tr
     assert record.status()["state"] == "stopped"
     n_runs = len(project.runs.list())
     for other in ({"budget_s": 90}, {"candidates": CANDIDATES}, {"dataset": "0" * 64}):
-        with pytest.raises(ConfigError, match="(search of this run has|not those of this run's search).*run=None"):
+        with pytest.raises(ConfigError, match=r"(search of this run has|not those of this run's search).*run=None"):
             oml.search(project, run=project.runs.get(record.id), **{"budget_s": 60, **other})
 
     found = oml.search(project, budget_s=60, run=project.runs.get(record.id), progress="none")

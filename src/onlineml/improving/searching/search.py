@@ -22,7 +22,7 @@ from onlineml.storage.patience import background
 from onlineml.training.progress import check_progress
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from onlineml.data.manifest.manifest import Manifest
     from onlineml.improving.searching.result import SearchResult
@@ -84,10 +84,7 @@ def search(
     check_progress(progress)
     budget_s, soup = seconds("budget_s", budget_s), flag("soup", soup)
     recipe = Recipe(seed=seed_("seed", seed), num_workers=whole("num_workers", num_workers), max_bad=max_bad)
-    spec = begun_with(run, call="search")
-    for name, given in (("budget_s", budget_s), ("dataset", dataset)):
-        if given is not None and (begun := spec.get(name, given)) != given:
-            raise ConfigError(f"{name}={given!r}: the search of this run has {begun!r}; pass that, or run=None")
+    spec = _begun(run, budget_s=budget_s, dataset=dataset)
     frozen = dataset or spec.get("dataset")
     data = project.datasets.get(frozen) if frozen else project.freeze(max_bad=max_bad)
     _check_data(data)
@@ -100,6 +97,15 @@ def search(
         found.save(record)
     record.set_status("finished", facts={"verdict": found.outcome.verdict, "promoted": found.outcome.promoted})
     return found
+
+
+def _begun(run: Run | None, **given: Any) -> Mapping[str, Any]:
+    """Return the spec of the search that is resumed, of which what is given must be part."""
+    spec = begun_with(run, call="search")
+    for name, value in given.items():
+        if value is not None and (begun := spec.get(name, value)) != value:
+            raise ConfigError(f"{name}={value!r}: the search of this run has {begun!r}; pass that, or run=None")
+    return spec
 
 
 def _check_data(data: Manifest) -> None:
