@@ -87,7 +87,7 @@ def flips_by_validation(
     """
     rows = datamodule.rows_of("val")
     n = MOST_IMAGES if budget_s is None else min(MOST_IMAGES, int(_SHARE * budget_s / (2 * forward_s)))
-    if not datamodule.chooses_flips or not len(rows) or not n:
+    if not getattr(datamodule, "chooses_flips", False) or not len(rows) or not n:
         return None
     chosen = rows[np.unique(np.linspace(0, len(rows) - 1, n).round().astype(np.int64))]  # of all classes
     batches = datamodule.loader_of(chosen)

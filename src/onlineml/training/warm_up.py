@@ -94,10 +94,11 @@ def warm_up_head(
 def follow_flips(
     plan: Mapping[str, Any], model: VisionModule, datamodule: ImageDataModule, *, run: Run, progress: Progress
 ) -> ImageDataModule:
-    """Return the datamodule without flips where the plan says that they do harm, and say so; successors are told, too."""
+    """Return the datamodule without flips where the plan says that they do harm; people and successors are told."""
     if (lost := plan.get("flips_lose")) is None:
         return datamodule
     tell([flips_line(lost)], run, progress)
-    made = datamodule.with_flips("none")
+    labels: Any = datamodule  # only those of labels choose
+    made: ImageDataModule = labels.with_flips("none")
     model.keep_images(made)
     return made

@@ -89,7 +89,7 @@ class ClassificationDataModule(ImageDataModule):
 
     @property
     def chooses_flips(self) -> bool:
-        """See `ImageDataModule.chooses_flips`."""
+        """Tell whether `onlineml.fit` is to choose if photos are mirrored."""
         return self.flips == "auto" and self.augment_name in {*get_args(Augment)} - {"none"}
 
     def with_flips(self, flips: Flips) -> Self:

@@ -157,15 +157,6 @@ class ImageDataModule(BothLightningDataModule):
         other._set_augment(augment)  # noqa: SLF001 - of the same class
         return other
 
-    @property
-    def chooses_flips(self) -> bool:
-        """Tell whether `onlineml.fit` is to choose if photos are mirrored."""
-        return False
-
-    def with_flips(self, flips: Any) -> Self:
-        """Return a copy that shares the caches of decoded images, and has other flips; only where they are chosen."""
-        raise NotImplementedError
-
     def _set_augment(self, augment: Augment | Any) -> None:
         """Augment training images in this way from now on."""
         self.augmenter = self._augmenter(augment)
