@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +14,7 @@ from layouts import Layout, plant
 from layouts_of_boxes import BOXES
 from layouts_of_labels import LABELS
 from onlineml.data.manifest.manifest import Manifest
-from onlineml.errors import DataError
+from onlineml.errors import DataError, OnlineMLError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,3 +78,20 @@ def test_a_table_with_several_columns_without_a_name_is_refused_by_what_it_lacks
     (tmp_path / "a.csv").write_text("TRAINING,.1,0.25,,,0.5,0.75,,\n")
     with pytest.raises(DataError, match=r"a\.csv has no column 'path'"):
         Manifest.from_any(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"9" * 60_000, b"0 " + b"1" * 60_000, b"0 1 1 1 " + b"1" * 60_000 + b"x", b"a.jpg" + b"\n" * 60_000],
+    ids=["digits", "a long number", "a row with an end", "blank lines"],
+)
+def test_no_expression_tries_all_divisions_of_a_long_text(tmp_path: Path, content: bytes) -> None:
+    """Hours, or for ever, where an expression backtracks."""
+    (tmp_path / "images").mkdir()
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "images" / "a.png").write_bytes(b"")
+    (tmp_path / "labels" / "a.txt").write_bytes(content)
+    begun = time.process_time()
+    with contextlib.suppress(OnlineMLError):
+        Manifest.from_any(str(tmp_path))
+    assert time.process_time() - begun < 20

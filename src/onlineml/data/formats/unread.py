@@ -16,8 +16,8 @@ __all__ = ["unread_boxes"]
 
 _LOOKED_AT = 8  # files of each kind whose beginnings are read
 _SEQUENCE = re.compile(rb"(<\?[^>]*\?>)?\s*<sequence[\s>]")
-_FACES = re.compile(rb"[^\r\n]+\.jpe?g\s*[\r\n]+\d+\s*[\r\n]+(\d+ ){9}\d+", re.IGNORECASE)
-_CORNERS = re.compile(rb"(imagesource:[^\n]*\n|gsd:[^\n]*\n)*(-?\d+(\.\d+)? ){8}\S+ [012]\s")
+_FACES = re.compile(rb"[^\r\n]+\.jpe?g[ \t]*+[\r\n]++\d++[ \t]*+[\r\n]++(\d++ ){9}\d", re.IGNORECASE)
+_CORNERS = re.compile(rb"(imagesource:[^\n]*\n|gsd:[^\n]*\n)*(-?\d++(\.\d++)? ){8}\S++ [012]\s")
 
 
 def unread_boxes(place: Place) -> str:

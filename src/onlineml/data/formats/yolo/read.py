@@ -37,7 +37,8 @@ ClassNames = Sequence[str] | Mapping[int, str]
 __all__ = ["YOLO", "may_be_labels", "read_yolo", "write_yolo"]
 
 _LOOKED_AT = 4  # text files whose beginnings are read to tell labels from other texts
-_ROW = re.compile(rb"\s*\d+(\.0*)?([\s,]+-?\d*\.?\d+(e-?\d+)?){4,}\s*?(\n|\r|$)", re.IGNORECASE)
+# possessive, so that thousands of digits are not tried in all divisions
+_ROW = re.compile(rb"\s*+\d++(\.0*+)?([\s,]++-?(\d++(\.\d*+)?|\.\d++)(e-?\d++)?){4,}\s*?(\n|\r|$)", re.IGNORECASE)
 _MARKS = b"\xff\xfe\xef\xbb\xbf"  # at the beginning of UTF-16 and of UTF-8
 _TEXTS = re.compile(r"(readme|licen[cs]e|requirements|predefined_classes)\b|notes\.")
 _RESULTS = frozenset(
