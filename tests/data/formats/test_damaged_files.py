@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from PIL import Image
 
 from fuzzing import attack
 from layouts import Layout, plant
@@ -95,3 +96,16 @@ def test_no_expression_tries_all_divisions_of_a_long_text(tmp_path: Path, conten
     with contextlib.suppress(OnlineMLError):
         Manifest.from_any(str(tmp_path))
     assert time.process_time() - begun < 20
+
+
+@pytest.mark.parametrize("line", ["kpt_shape: [{}, 3]", "names: {{{}: cat}}", "nc: {}", "names: [cat]\nnc: {}"])
+def test_a_number_of_thousands_of_digits_in_a_description(tmp_path: Path, line: str) -> None:
+    (tmp_path / "images" / "train").mkdir(parents=True)
+    (tmp_path / "labels" / "train").mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(tmp_path / "images" / "train" / "a.png")
+    (tmp_path / "labels" / "train" / "a.txt").write_text("0 .5 .5 .5 .5\n")
+    (tmp_path / "data.yaml").write_text(f"train: images/train\n{line.format('9' * 5000)}\n")
+    try:
+        assert Manifest.from_any(str(tmp_path)).class_names == ("cat",)
+    except DataError as error:
+        assert "data.yaml" in str(error)  # noqa: PT017

@@ -33,6 +33,7 @@ _ULTRALYTICS = re.compile(rb"(?m)^[\"']?(?:names|nc)[\"']?\s*:")
 _DARKNET = re.compile(rb"(?m)^\s*names\s*=")
 _NOTHING = {"", "~", "null", "Null", "NULL", "None"}
 _MOST_FILES = 64  # in which a description is looked for, those nearest to the top
+_MOST_DIGITS = 100  # of a number, blanks included
 _MOST_CLASSES = 100_000  # larger numbers are not class ids, and may be too large to format
 
 
@@ -221,7 +222,9 @@ def names_by_number(names: Any) -> dict[int, str]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int) or (isinstance(value, str) and value.strip().isdecimal())
+    if isinstance(value, str):  # Python refuses to convert thousands of digits
+        return value.strip().isdecimal() and len(value) <= _MOST_DIGITS
+    return isinstance(value, int)
 
 
 def _keypoints(facts: Mapping[str, Any], where: str) -> int | None:
