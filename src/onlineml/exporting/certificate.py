@@ -16,6 +16,7 @@ from onlineml.arguments.checks import share
 from onlineml.arguments.counted import count
 from onlineml.evaluation.render.html import Section, Table, page
 from onlineml.exporting.pieces import Agreement  # noqa: TC001 - a field
+from onlineml.pages import markup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -154,7 +155,8 @@ class Certificate:
             Section("Speed", table=Table(("photos at once", "original, ms a photo", "exported, ms a photo"), speed)),
             Section("Facts", table=Table(("", ""), facts, left=2)),
         ]
-        return page("Certificate of an exported model", None, sections)
+        title = "Certificate of an exported model"
+        return page(title, None, sections, before=markup("<h1>{}</h1>", title))
 
 
 def _plain(value: Any) -> Any:

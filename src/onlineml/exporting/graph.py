@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["OPSET", "Traceable", "onnx_package", "to_onnx"]
 
-OPSET = (
-    18  # of 2022: the one that torch writes without conversion; ONNX Runtime from 1.14 and OpenVINO from 2023 read it
-)
+_LEAST_TORCH = (2, 9)  # whose exporter is torch's own default; that of 2.6 fails on most networks
+OPSET = 18  # which torch writes without a conversion; ONNX Runtime reads it from 1.14, OpenVINO from 2023
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +44,13 @@ def onnx_package() -> Any:
     """Import ``onnx``.
 
     Raises:
-        MissingDependencyError: it, or what torch needs to write its files, is not installed.
+        MissingDependencyError: it, or what torch needs to write its files, is not installed, or torch is too old.
     """
+    found = tuple(int(part) for part in torch.__version__.split(".")[:2])
+    if found < _LEAST_TORCH:
+        raise MissingDependencyError(
+            f"exporting needs torch 2.9 or later, found {torch.__version__}: pip install --upgrade torch torchvision"
+        )
     try:
         import onnx  # noqa: PLC0415
         import onnxscript  # noqa: F401, PLC0415
