@@ -32,7 +32,7 @@ __all__ = [
     "without_credentials",
 ]
 
-URLS = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^\s'\"<>]*")
+URLS = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]{0,40}://[^\s'\"<>]*")  # a limit, so that long words are read once
 _USER = re.compile(  # also a password that contains what should be escaped in a URL
     r"(?<=://)(?:[^/?#]*@|[^/?#@]*:(?!\d*(?:[/?#]|$))[^@]*@)"
 )

@@ -45,7 +45,9 @@ def attack(files: Mapping[Path, bytes], read: Callable[[], object], *, long: boo
         try:
             read()
         except OnlineMLError as error:
-            names = any(one.name in str(error) or any(str(up) in str(error) for up in one.parents[:3]) for one in files)
+            names = any(
+                one.name in str(error) or any(str(up) in str(error) for up in one.parents[:-2]) for one in files
+            )
             if not names and not re.search(named, str(error)):
                 found.setdefault(f"no file is named: {error!s:.100}", f"{path.name}: {content[:500]!r}")
         except Exception as error:  # noqa: BLE001 (none may come out)

@@ -17,6 +17,7 @@ __all__ = [
     "local_path",
     "name",
     "parent",
+    "path_of",
     "redacted",
     "scheme",
     "secrets_in",
@@ -111,6 +112,17 @@ def name(url: str | os.PathLike[str]) -> str:
     """Return the last part: ``c`` for ``s3://a/b/c`` and for ``s3://a/b/c/``."""
     last = text(url).rstrip("/").rpartition("/")[2]
     return "" if last.endswith(":") and text(url).endswith("://") else last
+
+
+def path_of(url: str) -> str:
+    """Return the path in a URL, without host and query (which may be a signature), or a path as it is.
+
+    No host is refused, as `urllib.parse.urlsplit` refuses ``[x]``: it may come from somebody's file.
+    """
+    if not is_url(url):
+        return url
+    _, slash, path = url.partition("://")[2].partition("/")
+    return slash + re.split("[?#]", path, maxsplit=1)[0]
 
 
 def parent(url: str | os.PathLike[str]) -> str:

@@ -109,3 +109,24 @@ def test_a_number_of_thousands_of_digits_in_a_description(tmp_path: Path, line: 
         assert Manifest.from_any(str(tmp_path)).class_names == ("cat",)
     except DataError as error:
         assert "data.yaml" in str(error)  # noqa: PT017
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("metadata.jsonl", '{"file_name": "a.png", "label": 1' + 400 * "0" + ".0}"),
+        ("metadata.jsonl", '{"file_name": "a.png", "label": "' + 5000 * "9" + '"}'),
+        ("metadata.jsonl", '{"file_name": "' + 60_000 * "x" + '", "label": "a"}\n{"file_name": "a.png", "label": "b"}'),
+        ("import.csv", "training,gs://[null]/a.png,cat"),
+        ("annotations/a.txt", f"{5000 * '9'},1,2,3,1,1,0,0"),
+    ],
+    ids=["infinite", "digits", "a long name", "no host", "a place of digits"],
+)  # fmt: skip
+def test_values_that_fuzzing_found(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / "annotations").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    (tmp_path / name).write_text(content)
+    begun = time.process_time()
+    with contextlib.suppress(OnlineMLError):
+        Manifest.from_any(str(tmp_path))
+    assert time.process_time() - begun < 20

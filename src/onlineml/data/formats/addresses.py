@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import urlsplit
 
 from onlineml.arguments.counted import count
 from onlineml.data.formats.locate import locate
@@ -13,7 +12,7 @@ from onlineml.data.manifest.examples import examples
 from onlineml.errors import DataError, OnlineMLError
 from onlineml.storage import io
 from onlineml.storage.location import Location
-from onlineml.storage.urls import inside, is_listable, redacted
+from onlineml.storage.urls import inside, is_listable, path_of, redacted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +66,7 @@ def placed(images: Sequence[AnnotatedImage], source: Source) -> Placed:
 
 
 def _path(address: str) -> str:
-    return (urlsplit(address).path if io.is_url(address) else address).lstrip("/")
+    return path_of(address).lstrip("/")
 
 
 def _is_absolute(image: AnnotatedImage) -> bool:

@@ -7,12 +7,12 @@ import posixpath
 import unicodedata
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from onlineml.arguments.counted import count
 from onlineml.data.images.policies import is_image_name
 from onlineml.data.manifest.examples import examples
-from onlineml.storage.urls import is_url
+from onlineml.storage.urls import is_url, path_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -100,7 +100,7 @@ class _Index:
 def _spellings(name: str) -> list[str]:
     """Return the forms that a name may have been written in, the literal one first."""
     path = name.partition("://")[2].partition("/")[2] if is_url(name) else name
-    forms = [path, *([urlsplit(name).path] if is_url(name) else []), path.strip(), path.strip().replace("\\", "/")]
+    forms = [path, path_of(name), path.strip(), path.strip().replace("\\", "/")]
     forms += [unquote(form) for form in forms if "%" in form]
     return [form.lstrip("/") for form in dict.fromkeys(forms) if form.strip("/ ")]
 

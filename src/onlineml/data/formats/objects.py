@@ -68,14 +68,18 @@ def _rows(objects: Any, where: str, problems: list[str]) -> list[dict[str, Any]]
     return [{name: value[row] for name, value in same.items()} for row in range(n)]
 
 
+_MOST_DIGITS = 10  # of the number of a class; Python refuses to convert thousands
+
+
 def _is_plain(value: Any) -> bool:
     return isinstance(value, bool | int | float | str)
 
 
 def class_name(value: Any, names: Sequence[str]) -> str:
     """Return the name of a class that is given by its name, or by its number in a list of names."""
-    numbers = isinstance(value, str) and value.isdecimal() and value not in names and bool(names)
-    place = int(value) if numbers or (type(value) in {int, float} and value == int(value)) else -1
+    is_text = isinstance(value, str) and value.isdecimal() and len(value) < _MOST_DIGITS and value not in names
+    is_number = type(value) is int or (type(value) is float and value.is_integer())  # not infinite
+    place = int(value) if is_number or (is_text and names) else -1
     if 0 <= place < len(names):
         return names[place]
     return str(place) if place >= 0 else str(value)

@@ -28,7 +28,7 @@ _CATEGORIES = (
     *("pedestrian", "people", "bicycle", "car", "van", "truck", "tricycle", "awning-tricycle", "bus", "motor"),
     "others",
 )
-_ROW = re.compile(r"\s*(-?\d+),(-?\d+),(\d+),(\d+),([01]),(\d|1[01]),([01]),([0-2]),?\s*")
+_ROW = re.compile(r"\s*(-?\d{1,9}),(-?\d{1,9}),(\d{1,9}),(\d{1,9}),([01]),(\d|1[01]),([01]),([0-2]),?\s*")
 _SPLIT = re.compile(r"(?:^|[-_])(train|val|test)(?:[-_](?:dev|challenge))?$")  # as in VisDrone2019-DET-test-dev
 _LOOKED_AT = 8  # files whose beginnings are read to recognise the format
 

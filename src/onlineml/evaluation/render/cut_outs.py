@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from onlineml.evaluation.render.style import ALARM
 from onlineml.pages import markup
+from onlineml.storage.urls import path_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,4 +58,4 @@ def _cut_out(thumbnail: Thumbnail, box_xyxy: Box) -> bytes:
 
 def file_name(url: str) -> str:
     """Return the name of a file without its folder: an address may carry a signature."""
-    return urlsplit(url).path.rpartition("/")[2] if "://" in url else url.rpartition("/")[2]
+    return path_of(url).rpartition("/")[2]

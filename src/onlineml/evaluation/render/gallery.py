@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
-from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from onlineml.errors import ConfigError
 from onlineml.evaluation.render.orders import SCORE
 from onlineml.evaluation.render.text import shorten
 from onlineml.evaluation.slices import cut
+from onlineml.storage.urls import path_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -233,8 +233,7 @@ class GalleryItems:
 
     def _name(self, row: int) -> str:
         """The path and the id of an image, without the query of an address: it may be a signature."""
-        url = self.urls[row]
-        return f"{urlsplit(url).path if '://' in url else url} {self.ids[row]}".casefold()
+        return f"{path_of(self.urls[row])} {self.ids[row]}".casefold()
 
 
 _Named = TypeVar("_Named", "Facet", "Order")

@@ -202,7 +202,10 @@ def _points(value: Mapping[str, Any]) -> list[tuple[float | None, float | None]]
 
 def _address(text: str) -> str:
     """Return the path in an address: of a local file, of an upload, or in a bucket."""
-    parts = urlsplit(text.replace("\\", "/"))
+    try:
+        parts = urlsplit(text.replace("\\", "/"))
+    except ValueError:  # of a host in brackets
+        return text
     local = parse_qs(parts.query).get("d")
     if local:
         return local[0].lstrip("/")

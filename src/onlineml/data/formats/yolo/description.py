@@ -93,9 +93,8 @@ def described(at: Location, paths: Sequence[str], *, file: str, with_names: bool
 def _found(at: Location, paths: Sequence[str]) -> tuple[str, list[str]]:
     """Return the path of the description, the one nearest to the top, ``""`` if there is none; and those of others."""
     usual = [path for path in paths if path.rpartition("/")[2].lower() in _USUAL]
-    every = sorted(
-        (path for path in paths if path.lower().endswith((*YAML, ".data"))), key=lambda path: path.count("/")
-    )
+    every = [path for path in paths if path.lower().endswith((*YAML, ".data"))]
+    every.sort(key=lambda path: path.count("/"))
     every = [path for path in every[:_MOST_FILES] if describes(path, io.read_bytes(at / path))]
     others = [] if usual else every
     for wanted in (usual, [path for path in others if not path.lower().endswith(".data")], others):
@@ -221,10 +220,9 @@ def names_by_number(names: Any) -> dict[int, str]:
     return dict(sorted((int(number), str(name)) for number, name in pairs if isinstance(name, str)))
 
 
-def _is_number(value: Any) -> bool:
-    if isinstance(value, str):  # Python refuses to convert thousands of digits
-        return value.strip().isdecimal() and len(value) <= _MOST_DIGITS
-    return isinstance(value, int)
+def _is_number(value: Any) -> bool:  # Python refuses to convert thousands of digits
+    is_text = isinstance(value, str) and value.strip().isdecimal() and len(value) <= _MOST_DIGITS
+    return is_text or isinstance(value, int)
 
 
 def _keypoints(facts: Mapping[str, Any], where: str) -> int | None:
