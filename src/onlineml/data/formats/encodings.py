@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import codecs
+import csv
 
 from onlineml.errors import DataError
 
-__all__ = ["utf8"]
+__all__ = ["csv_rows", "utf8"]
 
 _MARKS = (
     (b"\xef\xbb\xbf", "utf-8"),
@@ -45,6 +46,18 @@ def utf8(data: bytes, where: str, *, whole: bool = True) -> bytes:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise DataError(f"{where}, line {line}: a zero byte, which no text contains; save the file as text in UTF-8")
     return body if encoding == "utf-8" and whole else text.encode()
+
+
+def csv_rows(data: bytes, where: str) -> list[list[str]]:
+    """Return the cells of a CSV file's rows.
+
+    Raises:
+        DataError: it is not text, or a cell is endless.
+    """
+    try:
+        return list(csv.reader(utf8(data, where).decode().splitlines()))
+    except csv.Error as error:
+        raise DataError(f"{where} is not valid CSV: {error}; a quotation mark may be missing") from error
 
 
 def _unmarked(data: bytes) -> str:

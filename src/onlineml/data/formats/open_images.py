@@ -9,7 +9,6 @@ have: those that are not there are left out, and counted.
 
 from __future__ import annotations
 
-import csv
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from onlineml.data.formats.box_tables.columns import BoxColumns
 from onlineml.data.formats.box_tables.files import box_tables_at, places_of
 from onlineml.data.formats.box_tables.read import read_tables
 from onlineml.data.formats.csv import TableFile, csv_bytes
-from onlineml.data.formats.encodings import utf8
+from onlineml.data.formats.encodings import csv_rows, utf8
 from onlineml.data.formats.export import empty_folder, image_chunks, unique_paths, write_many
 from onlineml.data.formats.format import Format
 from onlineml.data.formats.json_lines import require_known_boxes
@@ -115,7 +114,7 @@ def _descriptions(source: Source, root: str, paths: Iterable[str]) -> dict[str, 
     names: dict[str, str] = {}
     for path in sorted(found, key=lambda path: "boxable" in path):
         at = Location(io.join(root, path), source.options)
-        rows = csv.reader(utf8(io.read_bytes(at), at.url).decode().splitlines())
+        rows = csv_rows(io.read_bytes(at), at.url)
         names |= {row[0].strip(): row[1].strip() for row in rows if len(row) > 1 and row[0].strip() != "LabelName"}
     return names
 

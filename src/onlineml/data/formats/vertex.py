@@ -67,7 +67,10 @@ def is_vertex_csv(head: bytes) -> bool:
 def read_rows(data: bytes, name: str) -> list[tuple[str, list[str]]]:
     """Return the rows of a CSV with the place of each, for messages; blank rows and a header are left out."""
     reader = csv.reader(texts.StringIO(data.decode()))
-    rows = [(f"{name}:{reader.line_num}", [cell.strip() for cell in row]) for row in reader]
+    try:
+        rows = [(f"{name}:{reader.line_num}", [cell.strip() for cell in row]) for row in reader]
+    except csv.Error as error:
+        raise DataError(f"{name} is not valid CSV: {error}; a quotation mark may be missing") from error
     has_header = _HEADER.match(data) is not None
     return [(where, row) for where, row in rows[has_header:] if any(row)]
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 from onlineml.arguments.counted import count
 from onlineml.data.formats.tables.rows import read_splits, require_good_rows
 from onlineml.data.manifest.examples import examples
+from onlineml.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,6 +70,11 @@ def read_cells(layout: Layout, notes: list[str]) -> Cells:
     """
     read = layout.file.read({**layout.columns, "annotated": "annotated"})
     others = read.others.drop_columns([name for name in layout.corners if name in read.others.column_names])
+    if taken := [name for name in layout.corners if name not in read.others.column_names]:
+        raise DataError(
+            f"{layout.file.where}: the column {taken[0]!r} is a side of the boxes by its name, but holds something "
+            "else; rename it"
+        )
     first_line = 2 if layout.file.has_header else 1
     n = len(others)
     cells = Cells(layout.file.where, first_line, read.texts, np.empty((n, 4)), np.zeros(n, dtype=bool), others)

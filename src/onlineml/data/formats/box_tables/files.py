@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,7 +12,7 @@ from onlineml.arguments.counted import count
 from onlineml.data.formats.annotation_files import file_split
 from onlineml.data.formats.box_tables.columns import recognised
 from onlineml.data.formats.csv import TableFile, is_parquet
-from onlineml.data.formats.encodings import utf8
+from onlineml.data.formats.encodings import csv_rows, utf8
 from onlineml.data.formats.format import TABLE_ENDINGS, Source
 from onlineml.data.formats.locate import absent_note, fitting, locate
 from onlineml.data.formats.parts import Listing, absolute, list_folder
@@ -47,6 +46,7 @@ __all__ = [
 
 _MOST_TABLES = 64  # that are looked at in a folder
 _SIBLINGS = ("images", "Images", "imgs", "img", "JPEGImages", "photos", "train", "valid", "val", "test")
+_MOST_DIGITS = 10  # of the number of a class; Python refuses to convert thousands
 _CLASS_FILES = ("classes.csv", "class.csv", "class_mapping.csv")
 
 
@@ -156,8 +156,8 @@ def ordered_classes(source: Source, layout: Layout, labels: set[str]) -> tuple[s
         at = Location(io.join(folder, name), source.options)
         if not io.exists(at):
             continue
-        rows = list(csv.reader(utf8(io.read_bytes(at), at.url).decode().splitlines()))
-        numbers = {row[0].strip(): int(row[1]) for row in rows if len(row) > 1 and row[1].strip().isdecimal()}
+        pairs = [(row[0].strip(), row[1].strip()) for row in csv_rows(io.read_bytes(at), at.url) if len(row) > 1]
+        numbers = {name: int(number) for name, number in pairs if number.isdecimal() and len(number) < _MOST_DIGITS}
         if labels <= numbers.keys():
             return tuple(sorted(numbers, key=numbers.__getitem__))
     return ()
