@@ -83,6 +83,10 @@ class _Any:
         ({"parts": [], "counts": pack(np.zeros(1)), "shares": []}, "dtype float64; expected int64"),
         ({"parts": [], "counts": [], "shares": {"dtype": "|O", "shape": [1], "zlib_base64": ""}}, "expected numbers"),
         (
+            {"parts": [], "counts": [], "shares": {"dtype": "9" * 5000, "shape": [1], "zlib_base64": ""}},
+            "expected numbers",
+        ),
+        (
             {"parts": [], "counts": [], "shares": {"dtype": "<f8", "shape": [1], "zlib_base64": "AAAA"}},
             "damaged: error",
         ),

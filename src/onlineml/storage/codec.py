@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import re
 import zlib
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
@@ -61,6 +62,7 @@ def pack(array: Any) -> dict[str, Any]:
     return {"dtype": little.dtype.str, "shape": array.shape, "zlib_base64": zlib.compress(little.tobytes(), 1)}
 
 
+_DTYPE = re.compile(r"[<>|=]?[biuf](1|2|4|8)")
 _DAMAGE = (ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError)
 
 
@@ -99,8 +101,9 @@ def _array(hint: Any, value: Any) -> Any:
 
 
 def _unpacked(packed: dict[str, Any]) -> Any:
-    dtype = np.dtype(packed["dtype"])
-    if dtype.kind not in "biuf":
-        raise ValueError(f"a packed array has dtype {packed['dtype']!r}; expected numbers or bool")
+    given = str(packed["dtype"])
+    if not _DTYPE.fullmatch(given):  # numpy evaluates others, and raises whatever comes of it
+        raise ValueError(f"a packed array has dtype {given[:40]!r}; expected numbers or bool")
+    dtype = np.dtype(given)
     data = zlib.decompressobj().decompress(base64.b64decode(packed["zlib_base64"]), _MOST_BYTES)
     return np.frombuffer(data, dtype).reshape(packed["shape"]).astype(dtype.newbyteorder("="))
