@@ -130,3 +130,14 @@ def test_values_that_fuzzing_found(tmp_path: Path, name: str, content: str) -> N
     with contextlib.suppress(OnlineMLError):
         Manifest.from_any(str(tmp_path))
     assert time.process_time() - begun < 20
+
+
+@pytest.mark.parametrize("n", [300_000, 1_000_000])
+def test_a_million_class_names_are_refused_soon(tmp_path: Path, n: int) -> None:
+    url = plant(READABLE["Ultralytics with data.yaml"], tmp_path)
+    names = "".join(f"- name{i}\n" for i in range(n))
+    (tmp_path / "data.yaml").write_text(f"train: images/train\nval: images/val\nnames:\n{names}")
+    begun = time.process_time()
+    with pytest.raises(DataError, match=r"data\.yaml.* expected at most"):
+        Manifest.from_any(url)
+    assert time.process_time() - begun < 60

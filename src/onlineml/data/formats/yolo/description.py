@@ -33,7 +33,9 @@ _ULTRALYTICS = re.compile(rb"(?m)^[\"']?(?:names|nc)[\"']?\s*:")
 _DARKNET = re.compile(rb"(?m)^\s*names\s*=")
 _NOTHING = {"", "~", "null", "Null", "NULL", "None"}
 _MOST_FILES = 64  # in which a description is looked for, those nearest to the top
-_MOST_DIGITS = 100  # of a number, blanks included
+_NUMBER = re.compile(r"\d{1,99}")  # Python refuses to convert thousands
+_MOST_BYTES = 8_000_000
+_LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # ten times as fast, where libyaml is there
 _MOST_CLASSES = 100_000  # larger numbers are not class ids, and may be too large to format
 
 
@@ -164,10 +166,11 @@ def _splits(facts: Mapping[str, Any]) -> dict[str, list[Any]]:
 
 
 def _facts(at: Location, where: str) -> dict[str, Any]:
-    data = io.read_bytes(at)
+    if len(data := io.read_bytes(at)) > _MOST_BYTES:
+        raise DataError(f"{where} has {len(data):,} bytes; expected at most {_MOST_BYTES:,}, of names and folders")
     try:
         # a safe loader, which creates only texts, lists and mappings: 'no' and '007' are valid names
-        facts = yaml.load(data, Loader=yaml.BaseLoader)  # noqa: S506
+        facts = yaml.load(data, Loader=_LOADER)  # noqa: S506
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise DataError(f"{where} is not YAML: {error}") from error
     if not isinstance(facts, dict):
@@ -180,14 +183,13 @@ def _names(facts: Mapping[str, Any], where: str, at: Location, paths: Sequence[s
     if isinstance(names, str) and names in {path.rpartition("/")[2] for path in paths}:
         own = next(path for path in paths if path.rpartition("/")[2] == names)
         return _require_names(_lines(at / own), own)
+    if names is None and _is_number(facts.get("nc")):
+        return {number: f"class_{number}" for number in range(_checked(int(facts["nc"]), "nc is", where))}
     try:
-        if names is None and "nc" in facts:
-            return _numbered(int(facts["nc"]), where)
         found = names_by_number(names)
-    except DataError:
-        raise
     except ValueError:
         found = {}
+    _checked(len(found), "the number of names is", where)
     if not found or len(found) != len(names or ()):
         # never the value itself: through anchors, a small file can expand to an endless one
         what = f"a {type(names).__name__} with other values" if names else "none"
@@ -195,11 +197,10 @@ def _names(facts: Mapping[str, Any], where: str, at: Location, paths: Sequence[s
     return _require_names(found, where)
 
 
-def _numbered(count: int, where: str) -> dict[int, str]:
-    """Return the names that Ultralytics gives to classes without any."""
+def _checked(count: int, told: str, where: str) -> int:
     if count > _MOST_CLASSES:
-        raise DataError(f"{where}: nc is {count:,}; expected at most {_MOST_CLASSES:,} classes")
-    return {number: f"class_{number}" for number in range(count)}
+        raise DataError(f"{where}: {told} {count:,}; expected at most {_MOST_CLASSES:,} classes")
+    return count
 
 
 def names_by_number(names: Any) -> dict[int, str]:
@@ -220,9 +221,8 @@ def names_by_number(names: Any) -> dict[int, str]:
     return dict(sorted((int(number), str(name)) for number, name in pairs if isinstance(name, str)))
 
 
-def _is_number(value: Any) -> bool:  # Python refuses to convert thousands of digits
-    is_text = isinstance(value, str) and value.strip().isdecimal() and len(value) <= _MOST_DIGITS
-    return is_text or isinstance(value, int)
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int) or (isinstance(value, str) and _NUMBER.fullmatch(value.strip()) is not None)
 
 
 def _keypoints(facts: Mapping[str, Any], where: str) -> int | None:
