@@ -33,7 +33,7 @@ def selected(boxes: torch.Tensor, scores: torch.Tensor, *, candidates: int, most
 def test_the_same_objects_in_the_same_order(
     candidates: int, most: int, n_images: int, n_points: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(detection_boxes, "CANDIDATES", candidates)
+    monkeypatch.setattr(detection_boxes, "_CANDIDATES", candidates)
     generator = torch.Generator().manual_seed(n_points)
     corner, side = torch.rand(2, n_images, n_points, 2, generator=generator)
     boxes = torch.cat([200 * corner, 200 * corner + 100 * side + 1], dim=-1)

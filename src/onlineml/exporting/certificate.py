@@ -5,11 +5,10 @@ from __future__ import annotations
 import platform
 import statistics
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from onlineml.arguments.checks import share
@@ -17,6 +16,7 @@ from onlineml.arguments.counted import count
 from onlineml.evaluation.render.html import Section, Table, page
 from onlineml.exporting.pieces import Agreement  # noqa: TC001 - a field
 from onlineml.pages import markup
+from onlineml.storage.codec import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -116,7 +116,7 @@ class Certificate:
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it as plain JSON values; an undefined number is None."""
-        return {**_plain(asdict(self)), "faults": list(self.faults())}
+        return {**plain(self), "faults": list(self.faults())}
 
     def __str__(self) -> str:
         name, before, after, _, low, high = self.scores[0]
@@ -157,14 +157,6 @@ class Certificate:
         ]
         title = "Certificate of an exported model"
         return page(title, None, sections, before=markup("<h1>{}</h1>", title))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _plain(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def certified(

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
-
-import msgspec
 
 from onlineml.arguments.checks import instance, one_of
 from onlineml.data.manifest.manifest import Manifest
@@ -22,6 +19,7 @@ from onlineml.inference.evaluate import evaluate
 from onlineml.project.project import Project
 from onlineml.registry.versions import EXPORT, ModelVersion, resolve
 from onlineml.storage import io
+from onlineml.storage.codec import encode
 from onlineml.storage.documents import decoded
 from onlineml.storage.location import Location, Options, Url
 from onlineml.storage.urls import storable
@@ -155,9 +153,9 @@ def _certificate(
 def _publish(folder: Location, graph: bytes, described: Described, certificate: Certificate) -> None:
     files = {
         _GRAPH: graph,
-        "certificate.json": json.dumps(certificate.to_dict(), indent=1).encode(),
+        "certificate.json": encode(certificate.to_dict(), indent=1),
         "certificate.html": certificate.to_html().encode(),
-        EXPORT: msgspec.json.format(msgspec.json.encode(described), indent=1),
+        EXPORT: encode(described, indent=1),
     }
     io.publish(folder, files, descriptor=EXPORT)
 

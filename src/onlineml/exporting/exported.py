@@ -58,13 +58,12 @@ class Described(msgspec.Struct, frozen=True):
     max_objects: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
 
 
-def opened_session(content: bytes, *, source: str, threads: int | None = None) -> Any:
+def opened_session(content: bytes, *, source: str) -> Any:
     """Open a graph in ONNX Runtime, on the CPU.
 
     Args:
         content: of the file.
         source: its location, for messages.
-        threads: of one run; None for as many as torch uses.
 
     Raises:
         MissingDependencyError: ONNX Runtime is not installed.
@@ -84,7 +83,7 @@ def opened_session(content: bytes, *, source: str, threads: int | None = None) -
     if any(len(one.external_data) or one.data_location for one in graph.graph.initializer):
         raise WeightsError(f"{source} takes weights from other files: expected all within it; export the model again")
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads() if threads is None else threads
+    options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3  # errors
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
@@ -108,7 +107,6 @@ class ExportedModel:
     outputs: tuple[str, ...]
     training = False
     device = torch.device("cpu")
-    tiles = None
     backbone_name = ""
 
     def __init__(self, described: Described, content: bytes, *, reference: str) -> None:
@@ -117,7 +115,6 @@ class ExportedModel:
         self.thresholds, self.whole, self.max_objects = described.thresholds, described.whole, described.max_objects
         if self.thresholds is not None and set(self.thresholds) != set(self.class_names):
             raise StorageError(f"{reference}: its thresholds are not those of its classes; export the model again")
-        self.manifest_hash = described.manifest_hash
         self._session = opened_session(content, source=reference)
         inputs, found = (
             [one.name for one in ends] for ends in (self._session.get_inputs(), self._session.get_outputs())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from onlineml.exporting import nms
 from onlineml.exporting.exported import ExportedDetector, ExportedLabels
 from onlineml.exporting.graph import Traceable, to_onnx
 from onlineml.models.compact_detector import MAX_IOU, CompactDetector
-from onlineml.models.detection_boxes import CANDIDATES
+from onlineml.models.detection_boxes import n_candidates
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from onlineml.evaluation.types import Floats, Ints
     from onlineml.exporting.exported import ExportedModel
     from onlineml.tasks.base import VisionModule
+    from onlineml.tasks.classifier import ClassifierModule
 
 __all__ = ["Agreement", "BoxPieces", "ExportPieces", "LabelPieces", "LabelsPieces"]
 
@@ -90,12 +91,12 @@ class _Inputs(nn.Module):
 
 
 class _Labels(_Inputs):
-    def __init__(self, model: VisionModule, activation: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, model: ClassifierModule) -> None:
         super().__init__(model)
-        self.activation = activation
+        self.probabilities = model.probabilities
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.activation(self.network(self.normalized(image)).float())
+        return self.probabilities(self.network(self.normalized(image)).float())
 
 
 class _Boxes(_Inputs):
@@ -111,15 +112,10 @@ class LabelPieces(ExportPieces):
 
     def graph(self, model: VisionModule) -> Any:
         """See `ExportPieces.graph`."""
-        module = _Labels(model, self.activation).eval()
+        module = _Labels(cast("ClassifierModule", model)).eval()
         example = torch.zeros((2, *model.input_size_hw(), 3), dtype=torch.uint8)
         name = model.run_config()["backbone"]
         return to_onnx(Traceable(module, example, {0: "batch"}, self.exported.outputs), name=name)
-
-    @staticmethod
-    def activation(logits: Tensor) -> Tensor:
-        """Convert logits to probabilities."""
-        return torch.softmax(logits, dim=1)
 
     def agreement(self, original: Any, exported: Any) -> Agreement:
         """See `ExportPieces.agreement`."""
@@ -137,11 +133,6 @@ class LabelPieces(ExportPieces):
 
 class LabelsPieces(LabelPieces):
     """Export of a classifier with several labels."""
-
-    @staticmethod
-    def activation(logits: Tensor) -> Tensor:
-        """Convert logits to probabilities, each by itself."""
-        return torch.sigmoid(logits)
 
     @staticmethod
     def answers(scores: Any) -> Ints:
@@ -172,7 +163,7 @@ class BoxPieces(ExportPieces):
         return nms.with_nms(
             found,
             n_classes=len(model.class_names),
-            candidates=max(CANDIDATES, 2 * network.max_objects),
+            candidates=n_candidates(network.max_objects),
             max_objects=network.max_objects,
             max_iou=MAX_IOU,
         )
@@ -194,9 +185,10 @@ def _sure_objects(scores: DetectionScores) -> list[tuple[Floats, Ints, Floats]]:
     found = scores.found
     assert found is not None  # noqa: S101 - of evaluate, not read from a file
     least = np.array([scores.thresholds[name] for name in scores.class_names])
-    sure = found.scores >= least[found.label_ids]
-    rows = [np.flatnonzero(sure & (found.image_index == image)) for image in range(found.n_images)]
-    return [(found.boxes_xyxy[row], found.label_ids[row], found.scores[row]) for row in rows]
+    sure = found.take(found.scores >= least[found.label_ids])
+    order = np.argsort(sure.image_index, kind="stable")
+    ends = np.searchsorted(sure.image_index[order], np.arange(1, sure.n_images))
+    return [(sure.boxes_xyxy[row], sure.label_ids[row], sure.scores[row]) for row in np.split(order, ends)]
 
 
 def _paired(first: tuple[Floats, Ints, Floats], second: tuple[Floats, Ints, Floats]) -> list[tuple[int, int]]:

@@ -10,9 +10,14 @@ from torchvision.ops import nms
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["CANDIDATES", "best_objects", "surest_objects"]
+__all__ = ["best_objects", "n_candidates", "surest_objects"]
 
-CANDIDATES = 1000  # boxes per image that are compared with each other (as in RetinaNet)
+_CANDIDATES = 1000  # boxes per image that are compared with each other (as in RetinaNet)
+
+
+def n_candidates(max_objects: int) -> int:
+    """Return the number of boxes, of all classes, that are compared with each other in an image."""
+    return max(_CANDIDATES, 2 * max_objects)
 
 
 def best_objects(scores: Tensor, boxes_xyxy: Tensor, *, max_iou: float, max_objects: int) -> dict[str, Tensor]:
@@ -30,7 +35,7 @@ def best_objects(scores: Tensor, boxes_xyxy: Tensor, *, max_iou: float, max_obje
         As `onlineml.models.detector.Detector.detect` gives them.
     """
     n_classes = scores.shape[1]
-    values, places = scores.flatten().topk(min(max(CANDIDATES, 2 * max_objects), scores.numel()))
+    values, places = scores.flatten().topk(min(n_candidates(max_objects), scores.numel()))
     boxes, labels = boxes_xyxy[places // n_classes], places % n_classes
     # each class gets its own offset. torchvision's batched_nms does this too, but assumes boxes within the image and 32
     # bits: boxes beyond the image could overlap boxes of other classes, and large offsets lose whole pixels

@@ -209,9 +209,8 @@ class VisionModule(  # its parts, each in a module of its own
         if batch_idx == 0:
             check_batch(self, batch)
         loss = step_loss(self, batch)
-        if (
-            loss is not None and self.schedule is None
-        ):  # onlineml.fit computes its own mean; logging takes half a millisecond
+        # onlineml.fit computes its own mean; logging takes half a millisecond
+        if loss is not None and self.schedule is None:
             options: dict[str, Any] = {"batch_size": max(1, len(batch["image"])), "sync_dist": n_processes() > 1}
             self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, **options)
         return loss

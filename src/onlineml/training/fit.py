@@ -149,9 +149,16 @@ class _Call:
             progress: in the first one.
         """
         model, datamodule = self.model, self.datamodule
-        limits: dict[str, Any] = {"epochs": self.epochs, "budget_s": self.budget_s, "processes": processes}
         with tempfile.TemporaryDirectory(prefix="onlineml-") as folder:
-            training = Training(model, datamodule, record, Path(folder), **limits)
+            training = Training(
+                model,
+                datamodule,
+                record,
+                Path(folder),
+                epochs=self.epochs,
+                budget_s=self.budget_s,
+                processes=processes,
+            )
             with training.recorded(), record.stopping_in_time(), stopping_on_interrupt(record):
                 told = filter(None, [datamodule.chosen, str(model.origin)])
                 tell([*told, *doubts(model, datamodule, n_processes=processes.n)], record, progress)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import codecs
 import csv
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from onlineml.errors import DataError
 
-__all__ = ["csv_rows", "utf8"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["csv_rows", "reading_csv", "utf8"]
 
 _MARKS = (
     (b"\xef\xbb\xbf", "utf-8"),
@@ -54,8 +59,15 @@ def csv_rows(data: bytes, where: str) -> list[list[str]]:
     Raises:
         DataError: it is not text, or a cell is endless.
     """
-    try:
+    with reading_csv(where):
         return list(csv.reader(utf8(data, where).decode().splitlines()))
+
+
+@contextmanager
+def reading_csv(where: str) -> Iterator[None]:
+    """Raise a DataError for what Python's csv module refuses within the block, such as an endless cell."""
+    try:
+        yield
     except csv.Error as error:
         raise DataError(f"{where} is not valid CSV: {error}; a quotation mark may be missing") from error
 

@@ -17,10 +17,12 @@ from onlineml.data.formats.json_lines import number
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["BOX_KEYS", "CLASS_KEYS", "class_name", "corners_instead", "numbers_note", "shapes_of", "used_names"]
+__all__ = ["BOX_KEYS", "CLASS_KEYS", "class_name", "corners_instead", "is_class_number", "numbers_note"]
+__all__ += ["shapes_of", "used_names"]
 
 BOX_KEYS = ("bbox", "bboxes", "boxes")
 _FAR = 1.1  # of a side of the image
+_MOST_DIGITS = 10  # of the number of a class
 CLASS_KEYS = frozenset({*LABEL_KEYS, "name"})
 
 
@@ -68,7 +70,9 @@ def _rows(objects: Any, where: str, problems: list[str]) -> list[dict[str, Any]]
     return [{name: value[row] for name, value in same.items()} for row in range(n)]
 
 
-_MOST_DIGITS = 10  # of the number of a class; Python refuses to convert thousands
+def is_class_number(text: str) -> bool:
+    """Return whether a text may be the number of a class; Python refuses to convert thousands of digits."""
+    return text.isdecimal() and len(text) < _MOST_DIGITS
 
 
 def _is_plain(value: Any) -> bool:
@@ -77,7 +81,7 @@ def _is_plain(value: Any) -> bool:
 
 def class_name(value: Any, names: Sequence[str]) -> str:
     """Return the name of a class that is given by its name, or by its number in a list of names."""
-    is_text = isinstance(value, str) and value.isdecimal() and len(value) < _MOST_DIGITS and value not in names
+    is_text = isinstance(value, str) and is_class_number(value) and value not in names
     is_number = type(value) is int or (type(value) is float and value.is_integer())  # not infinite
     place = int(value) if is_number or (is_text and names) else -1
     if 0 <= place < len(names):

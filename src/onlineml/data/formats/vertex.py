@@ -17,6 +17,7 @@ from onlineml.arguments.counted import count
 from onlineml.data.formats.addresses import in_pixels, placed
 from onlineml.data.formats.annotated import AnnotatedImage, Shape, annotated_images, annotated_parts
 from onlineml.data.formats.boxes import HASHED, require_no_problems
+from onlineml.data.formats.encodings import reading_csv
 from onlineml.data.formats.format import Format
 from onlineml.data.formats.json_lines import (
     addresses_in,
@@ -67,10 +68,8 @@ def is_vertex_csv(head: bytes) -> bool:
 def read_rows(data: bytes, name: str) -> list[tuple[str, list[str]]]:
     """Return the rows of a CSV with the place of each, for messages; blank rows and a header are left out."""
     reader = csv.reader(texts.StringIO(data.decode()))
-    try:
+    with reading_csv(name):
         rows = [(f"{name}:{reader.line_num}", [cell.strip() for cell in row]) for row in reader]
-    except csv.Error as error:
-        raise DataError(f"{name} is not valid CSV: {error}; a quotation mark may be missing") from error
     has_header = _HEADER.match(data) is not None
     return [(where, row) for where, row in rows[has_header:] if any(row)]
 

@@ -201,5 +201,12 @@ def _fit(
     epochs: int | None,
     progress: Progress,
 ) -> None:
-    given: dict[str, Any] = {"budget_s": recipe.budget_s, "devices": recipe.devices}
-    fit(model, images, run=run, epochs=epochs, progress=progress, **given)
+    fit(
+        model,
+        images,
+        run=run,
+        epochs=epochs,
+        budget_s=recipe.budget_s,
+        progress=progress,
+        devices=recipe.devices,
+    )

@@ -84,7 +84,7 @@ def search(
     check_progress(progress)
     budget_s, soup = seconds("budget_s", budget_s), flag("soup", soup)
     recipe = Recipe(seed=seed_("seed", seed), num_workers=whole("num_workers", num_workers), max_bad=max_bad)
-    spec = _begun(run, budget_s=budget_s, dataset=dataset)
+    spec = _begun(run, {"budget_s": budget_s, "dataset": dataset})
     frozen = dataset or spec.get("dataset")
     data = project.datasets.get(frozen) if frozen else project.freeze(max_bad=max_bad)
     _check_data(data)
@@ -99,7 +99,7 @@ def search(
     return found
 
 
-def _begun(run: Run | None, **given: Any) -> Mapping[str, Any]:
+def _begun(run: Run | None, given: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the spec of the search that is resumed, of which what is given must be part."""
     spec = begun_with(run, call="search")
     for name, value in given.items():

@@ -15,6 +15,7 @@ from onlineml.data.formats.csv import TableFile, is_parquet
 from onlineml.data.formats.encodings import csv_rows, utf8
 from onlineml.data.formats.format import TABLE_ENDINGS, Source
 from onlineml.data.formats.locate import absent_note, fitting, locate
+from onlineml.data.formats.objects import is_class_number
 from onlineml.data.formats.parts import Listing, absolute, list_folder
 from onlineml.data.formats.sniff import HEAD_BYTES
 from onlineml.data.formats.tables.rows import placed
@@ -46,7 +47,6 @@ __all__ = [
 
 _MOST_TABLES = 64  # that are looked at in a folder
 _SIBLINGS = ("images", "Images", "imgs", "img", "JPEGImages", "photos", "train", "valid", "val", "test")
-_MOST_DIGITS = 10  # of the number of a class; Python refuses to convert thousands
 _CLASS_FILES = ("classes.csv", "class.csv", "class_mapping.csv")
 
 
@@ -157,7 +157,7 @@ def ordered_classes(source: Source, layout: Layout, labels: set[str]) -> tuple[s
         if not io.exists(at):
             continue
         pairs = [(row[0].strip(), row[1].strip()) for row in csv_rows(io.read_bytes(at), at.url) if len(row) > 1]
-        numbers = {name: int(number) for name, number in pairs if number.isdecimal() and len(number) < _MOST_DIGITS}
+        numbers = {name: int(number) for name, number in pairs if is_class_number(number)}
         if labels <= numbers.keys():
             return tuple(sorted(numbers, key=numbers.__getitem__))
     return ()

@@ -17,7 +17,7 @@ import msgspec
 from onlineml.arguments.counted import count
 from onlineml.data.formats.annotated import AnnotatedImage, Shape, annotated_images, known_shapes
 from onlineml.data.formats.annotation_files import decoded
-from onlineml.data.formats.encodings import utf8
+from onlineml.data.formats.encodings import reading_csv, utf8
 from onlineml.data.formats.format import Format
 from onlineml.data.formats.inputs import detect_files, read_files
 from onlineml.data.formats.json_lines import addresses_in, number, plain
@@ -89,10 +89,8 @@ def _images(content: bytes, where: str, counts: Counter[str]) -> list[_Image]:
 
 def _csv_images(text: str, where: str) -> list[_Image]:
     images: dict[str, _Image] = {}
-    try:
+    with reading_csv(where):
         rows = [*csv.DictReader(text_io.StringIO(text.lstrip("#"), newline=""))]
-    except csv.Error as error:
-        raise DataError(f"{where} is not valid CSV: {error}") from error
     for row in rows:
         line = f"{where}, image {row.get('filename')!r}"
         name, shape = row.get("filename"), row.get(_REGIONS_OF_CSV)
