@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from onlineml.evaluation.comparison.compare import compare as compare
     from onlineml.exporting.export import export as export
     from onlineml.exporting.export import load_export as load_export
+    from onlineml.improving.deciding.decide import decide as decide
+    from onlineml.improving.deciding.queue import deciding_queue as deciding_queue
     from onlineml.improving.gate.policy import Gate as Gate
     from onlineml.improving.improve import challenge as challenge
     from onlineml.improving.improve import improve as improve
@@ -64,6 +66,8 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "compare": "evaluation.comparison.compare",
         "cross_validate": "improving.searching.cross_validation",
         "datamodule_for": "tasks.building",
+        "decide": "improving.deciding.decide",
+        "deciding_queue": "improving.deciding.queue",
         "errors": "",
         "evaluate": "inference.evaluate",
         "evaluation": "",

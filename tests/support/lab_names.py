@@ -151,6 +151,11 @@ BY_PAGE: dict[str, dict[str, Given]] = {
         "features": lambda lab, names: np.random.default_rng(1).normal(size=(40, 8)).astype(np.float32),
         "class_names": lambda lab, names: names["data"].class_names,
     },
+    "deciding.md": {
+        "model": lambda lab, names: trained_model(data(lab, names), seed=1),
+        "new_photos": lambda lab, names: [tiny.jpeg(tiny.picture((9 * i,) * 3, seed=9000 + i)) for i in range(12)],
+        "answers": lambda lab, names: {item.image_id: next(iter(SPECIES)) for item in names["queue"]},
+    },
     "formats.md": {
         "frame": frame,
         "other": other,

@@ -49,7 +49,8 @@ def test_every_piece_is_there_and_knows_its_task(task):
     assert size == task.train_batch_size  # who makes a datamodule by hand gets the same
     assert issubclass(task.load("scores"), BaseScores)
     assert issubclass(task.load("successor"), SuccessorPieces)
-    assert all(callable(task.load(piece)) for piece in get_args(Piece))
+    optional = {"answers"} if task.name != "classification" else set()  # of one class for an image
+    assert all(callable(task.load(piece)) for piece in set(get_args(Piece)) - optional)
 
 
 def test_the_table_loads_no_network():

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from onlineml import registry
-from onlineml.errors import ConflictError, DataError, StoppedError
+from onlineml.errors import ConflictError, StoppedError
 from onlineml.improving.challenger.score import scores_now
 from onlineml.improving.challenger.strategy import chosen_how
 from onlineml.improving.challenger.successor_pieces import successor_pieces
 from onlineml.improving.challenger.train import train_challenger, train_first
 from onlineml.improving.gate.leaks import leaked_images
-from onlineml.improving.gate.result import REJECT
+from onlineml.improving.gate.result import INCONCLUSIVE, REJECT
 from onlineml.improving.judge import Judge
-from onlineml.improving.news import annotated_in, changes_since, names_of, only_renamed
-from onlineml.improving.notes import augmentation_notes, corrected_notes, leak_notes, moved_notes
+from onlineml.improving.news import annotated_in, changes_since, corrected, names_of, only_renamed, require_test_images
+from onlineml.improving.notes import augmentation_notes, corrected_notes, leak_notes, moved_notes, undecided_notes
 from onlineml.improving.outcome import FIRST, RENAMED, Outcome
 from onlineml.inference.evaluate import evaluate
 from onlineml.registry.publish_once import publish_once
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from onlineml.data.manifest.changes import Changes
     from onlineml.data.manifest.manifest import Manifest
     from onlineml.evaluation.base import BaseScores
+    from onlineml.improving.gate.more import MorePhotos
     from onlineml.improving.gate.policy import Gate
     from onlineml.improving.recipe import How, Recipe
     from onlineml.project.project import Project
@@ -47,7 +48,7 @@ _WARM = ("warm", "head", "rows")  # start from the champion's weights
 
 @dataclass(frozen=True)
 class Attempt:
-    """The arguments of `onlineml.improve`, with the dataset, the state of the log and the run."""
+    """The arguments of `onlineml.improve`, with the dataset, the state of the log, the run, and further photos."""
 
     project: Project
     data: Manifest
@@ -56,6 +57,7 @@ class Attempt:
     gate: Gate
     run: Run
     progress: Progress
+    more: MorePhotos | None = None
 
     def first(self) -> Outcome:
         """Train, publish and promote a first model."""
@@ -108,6 +110,16 @@ class Attempt:
         old = load_model(champion, backbone=self.recipe.own_backbone)
         return self._compared(outcome, old, model, changes, parent=None)
 
+    def decide(self, champion: ModelVersion, challenger: ModelVersion, before: str) -> Outcome:
+        """Let the gate decide between two published models."""
+        outcome, changes = self._prepared(champion, before)
+        outcome = dataclasses.replace(outcome, challenger=challenger.version)
+        if outcome.verdict:
+            return outcome
+        old, new = (load_model(one, backbone=self.recipe.own_backbone) for one in (champion, challenger))
+        scores = self._scores_of(old), self._scores_of(new)
+        return self._decide(dataclasses.replace(outcome, scores=scores[1]), (old, new), scores, changes)
+
     def _renamed(self, champion: ModelVersion, before: str, names: Sequence[str]) -> Outcome:
         """Publish the champion's weights under the present names of its classes, and promote that version."""
         model = load_model(champion, backbone=self.recipe.own_backbone)
@@ -139,11 +151,7 @@ class Attempt:
             champion_dataset=before,
             changes={} if changes is None else changes.counts(),
         )
-        if not self._test_images():
-            raise DataError(
-                "the split 'test' has no labelled image to compare the models on: upload some with split='test', or "
-                "move some with project.images.move_to_split"
-            )
+        require_test_images(self.data)
         leaked = leaked_images(self.data)
         if leaked:  # do not train: the comparison would favour a model that memorizes
             outcome = dataclasses.replace(outcome, verdict=REJECT, reasons=tuple(leak_notes(leaked)))
@@ -192,11 +200,14 @@ class Attempt:
         """Apply the gate's verdict and return the outcome with it."""
         known = set(scores[0].class_names)
         new_classes = tuple(name for name in scores[1].class_names if name not in known)
-        judge = Judge(self.gate, self.recipe, self.data, lineage=self.state.lineage, models=models, scores=scores)
-        reason = bool(new_classes) or bool(changes and changes.counts()["relabelled"])
+        how: dict[str, Any] = {"lineage": self.state.lineage, "more": self.more}
+        judge = Judge(self.gate, self.recipe, self.data, models=models, scores=scores, **how)
+        reason = bool(new_classes) or (changes is not None and corrected(changes, self.data))
         decided = judge.look(self.project, champion=outcome.champion, challenger=outcome.challenger, justified=reason)
         test = self.data.select(split="test")
         reasons = [*decided.reasons, *judge.notes(), *moved_notes(changes), *corrected_notes(changes, test)]
+        if decided.verdict == INCONCLUSIVE and self.more is None:
+            reasons += undecided_notes(self.data)
         promoted = False
         if decided.promoted and self.gate.promote:
             promoted = self._promote(outcome.challenger, replaces=outcome.champion, reasons=reasons)

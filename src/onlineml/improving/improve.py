@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from onlineml.registry.versions import ModelVersion
     from onlineml.training.progress import Progress
 
-__all__ = ["begun_with", "challenge", "check_settings", "improve"]
+__all__ = ["begun_with", "challenge", "check_settings", "dataset_of", "finished", "improve"]
 
 _RECIPE, _GATE = Recipe(), Gate()
 
@@ -81,7 +81,7 @@ def improve(
     data = project.datasets.get(frozen) if frozen else project.freeze(max_bad=recipe.max_bad)
     check_slices(data, gate.slices)
     champion = _version(project, spec["champion"]) if "champion" in spec else project.champion()
-    before = _dataset_of(champion)
+    before = dataset_of(champion)
     if champion is not None and (why := _nothing_new(project, champion, before, data)):
         return _unchanged(project, champion, data, run, why=why)
     require_training_images(data)
@@ -92,7 +92,7 @@ def improve(
         attempt = Attempt(project, data, project.labels.state(), recipe, gate, record, progress)
         outcome = attempt.first() if champion is None else attempt.challenge(champion, before)
         outcome.save(record)
-    return _finished(record, outcome)
+    return finished(record, outcome)
 
 
 @background()
@@ -148,9 +148,9 @@ def challenge(
         if champion is None:
             outcome = attempt.take_first(model, how="")
         else:
-            outcome = attempt.judge(model, champion, _dataset_of(champion))
+            outcome = attempt.judge(model, champion, dataset_of(champion))
         outcome.save(record)
-    return _finished(record, outcome)
+    return finished(record, outcome)
 
 
 def check_settings(project: Project, gate: Gate) -> None:
@@ -178,14 +178,15 @@ def begun_with(run: Run | None, *, call: str) -> Mapping[str, Any]:
     return spec
 
 
-def _finished(record: Run, outcome: Outcome) -> Outcome:
+def finished(record: Run, outcome: Outcome) -> Outcome:
+    """Note in a run that it has ended, and return its outcome."""
     facts = {"verdict": outcome.verdict, "promoted": outcome.promoted, "version": outcome.challenger}
     record.set_status("finished", facts=facts)
     return outcome
 
 
-def _dataset_of(version: ModelVersion | None) -> str:
-    """The hash of the dataset that a version was trained on; ``""`` if unknown."""
+def dataset_of(version: ModelVersion | None) -> str:
+    """Return the hash of the dataset that a version was trained on; ``""`` if unknown."""
     return "" if version is None else str(version.descriptor().get("manifest_hash") or "")
 
 
@@ -216,7 +217,7 @@ def _unchanged(project: Project, champion: ModelVersion, data: Manifest, run: Ru
         champion=champion.version,
         challenger="",
         dataset=data.hash,
-        champion_dataset=_dataset_of(champion),
+        champion_dataset=dataset_of(champion),
         run="" if run is None else run.url,
     )
     if run is not None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from onlineml.data.manifest.manifest import Manifest
     from onlineml.evaluation.base import BaseScores
+    from onlineml.improving.gate.more import MorePhotos
     from onlineml.improving.gate.policy import Gate
     from onlineml.improving.gate.promise import Look
     from onlineml.improving.gate.result import GateResult
@@ -34,6 +35,7 @@ class Judge:
         lineage: present names of the champion's classes.
         models: champion and challenger.
         scores: of both on the test images.
+        more: photos besides those.
     """
 
     def __init__(
@@ -45,9 +47,10 @@ class Judge:
         lineage: Mapping[str, str],
         models: tuple[Any, Any],
         scores: tuple[BaseScores, BaseScores],
+        more: MorePhotos | None = None,
     ) -> None:
         self._settings, self._recipe, self._data, self._lineage = settings, recipe, data, lineage
-        self._models, self._scores = models, scores
+        self._models, self._scores, self._more = models, scores, more
         self._falls: tuple[Fall, ...] = ()
 
     def look(self, project: Project, *, champion: str, challenger: str, justified: bool) -> GateResult:
@@ -61,8 +64,9 @@ class Judge:
         """
         test = self._data.select(split="test")
         key = {"champion": champion, "challenger": challenger, "dataset": self._data.hash, "test_hash": test.hash}
+        ids = (*self._scores[1].image_ids, *(() if self._more is None else self._more.image_ids))
         return LookLog(project.location).taken(
-            lambda look: self._judged(look, justified=justified), image_ids=self._scores[1].image_ids, key=key
+            lambda look: self._judged(look, justified=justified), image_ids=ids, key=key
         )
 
     def notes(self) -> list[str]:
@@ -92,6 +96,7 @@ class Judge:
             rules=self._settings.rules,
             blocks=blocks,
             look=look,
+            more=self._more,
             min_support=self._settings.min_support,
             seed=self._recipe.seed,
         )

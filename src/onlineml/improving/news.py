@@ -20,7 +20,16 @@ if TYPE_CHECKING:
     from onlineml.project.project import Project
     from onlineml.registry.versions import ModelVersion
 
-__all__ = ["annotated_in", "changes_since", "names_of", "nothing_new", "only_renamed", "require_training_images"]
+__all__ = [
+    "annotated_in",
+    "changes_since",
+    "corrected",
+    "names_of",
+    "nothing_new",
+    "only_renamed",
+    "require_test_images",
+    "require_training_images",
+]
 
 
 def changes_since(project: Project, before: str, data: Manifest) -> Changes | None:
@@ -63,10 +72,27 @@ def only_renamed(changes: Changes | None, data: Manifest, names: Sequence[str | 
 
 
 def _to_learn(changes: Changes, data: Manifest) -> bool:
-    rows = changes.table.to_pylist()
+    aside = _aside(data)
+    rows = [row for row in changes.table.to_pylist() if row["image_id"] not in aside or _was_learned(row)]
     new = {row["image_id"] for row in rows if row["change"] == "new"}
     annotated = set(data.column("image_id")[data.kind.is_annotated(data.table)])
     return len(new) < len(rows) or bool(new & annotated) or bool(changes.gone_classes)
+
+
+def corrected(changes: Changes, data: Manifest) -> bool:
+    """Return whether a label of an image in a split is another one, or there for the first time."""
+    return not set(changes.images("relabelled")) <= _aside(data)
+
+
+def _aside(data: Manifest) -> set[str]:
+    """The images in no split: no model learns from these."""
+    splits = zip(data.column("image_id"), data.column("split"), strict=True)
+    return {str(image_id) for image_id, split in splits if split is None}
+
+
+def _was_learned(row: Mapping[str, str]) -> bool:
+    """Return whether a changed image was taken away from a model's training."""
+    return row["change"] == "moved" and row["before"] in {"train", "val"}
 
 
 def annotated_in(data: Manifest, split: str) -> NDArray[np.bool_]:
@@ -85,4 +111,17 @@ def require_training_images(data: Manifest) -> None:
         raise DataError(
             f"there is nothing to train on: no annotated image of the {len(data):,} in the project is in the split "
             "'train'; add labelled photos with project.add or project.images.upload, or label some"
+        )
+
+
+def require_test_images(data: Manifest) -> None:
+    """Check that there is something to compare models on.
+
+    Raises:
+        DataError: no image of the split ``test`` is annotated.
+    """
+    if not annotated_in(data, "test").any():
+        raise DataError(
+            "the split 'test' has no labelled image to compare the models on: upload some with split='test', or move "
+            "some with project.images.move_to_split"
         )

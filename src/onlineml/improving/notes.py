@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from onlineml.arguments.counted import count
+from onlineml.tasks import task_of
 from onlineml.tasks.kept_settings import OWN_AUGMENTATION
 
 if TYPE_CHECKING:
@@ -12,9 +13,9 @@ if TYPE_CHECKING:
 
     from onlineml.data.manifest.changes import Changes
     from onlineml.data.manifest.manifest import Manifest
-    from onlineml.tasks.kept_settings import KeptSettings
+from onlineml.tasks.kept_settings import KeptSettings
 
-__all__ = ["augmentation_notes", "corrected_notes", "leak_notes", "moved_notes"]
+__all__ = ["augmentation_notes", "corrected_notes", "leak_notes", "moved_notes", "undecided_notes"]
 
 
 def augmentation_notes(kept: KeptSettings) -> list[str]:
@@ -36,12 +37,24 @@ def leak_notes(leaked: Sequence[str]) -> list[str]:
 
 
 def moved_notes(changes: Changes | None) -> list[str]:
-    """Return a sentence on images that were moved into or out of the test split."""
-    if changes is None or changes.comparable:
+    """Return a sentence on images that were moved into the test split."""
+    if changes is None or not changes.moved_to("test"):
         return []
     text = (
-        "images were moved into or out of the test split since the champion was trained: it may have been trained on "
-        "test images, which favours it"
+        "images were moved into the test split since the champion was trained: it may have been trained on them, which "
+        "favours it"
+    )
+    return [text]
+
+
+def undecided_notes(data: Manifest) -> list[str]:
+    """Return a sentence on photos that may decide where the test images do not."""
+    n = int(((data.column("split") == "test") & ~data.kind.is_annotated(data.table)).sum())
+    if not n or not task_of(data).answers:
+        return []
+    text = (
+        f"{count(n, 'unlabelled photo')} of the split 'test' may decide: onlineml.deciding_queue(project) asks for "
+        "those on which the two models differ, and with the answers onlineml.decide(project) looks again"
     )
     return [text]
 

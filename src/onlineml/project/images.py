@@ -240,14 +240,15 @@ class ProjectImages(ProjectPart):
         """
         return self._project.annotation_log.readdress(old_url, new_url, author=default_author(author))
 
-    def move_to_split(self, splits: Mapping[str, str], *, reason: str, author: str | None = None) -> list[str]:
+    def move_to_split(self, splits: Mapping[str, str | None], *, reason: str, author: str | None = None) -> list[str]:
         """Move images, each with all images of its group, to other splits.
 
         Scores from before and after are not comparable: a model may have been trained on images that are now in the
         test split. `Project.datasets.changes` shows it.
 
         Args:
-            splits: ``"train"``, ``"val"`` or ``"test"`` by image id.
+            splits: ``"train"``, ``"val"`` or ``"test"`` by image id; None: in no split, so that no model is trained,
+                validated or tested on it.
             reason: for the log.
             author: of the entries; by default the user of the hub or the machine.
 

@@ -14,7 +14,17 @@ if TYPE_CHECKING:
 __all__ = ["Piece", "Task"]
 
 Piece = Literal[
-    "module", "datamodule", "networks", "predict", "evaluate", "scores", "widget", "successor", "candidates", "export"
+    "module",
+    "datamodule",
+    "networks",
+    "predict",
+    "evaluate",
+    "scores",
+    "widget",
+    "successor",
+    "candidates",
+    "answers",
+    "export",
 ]
 
 
@@ -46,6 +56,8 @@ class Task:
             challengers; empty if that is not supported.
         candidates: a function of a project, models, a manifest and rows of it that finds images for review, such as
             `onlineml.improving.review.labels.find_candidates`; empty if that is not supported.
+        answers: a function of a project, models, a manifest and rows of it that returns the answers of the models by
+            row, such as `onlineml.improving.deciding.labels.answers`; empty if two answers are seldom the same.
         export: a subclass of `onlineml.exporting.pieces.ExportPieces`; empty if its models cannot be exported.
     """
 
@@ -64,6 +76,7 @@ class Task:
     widget: str = ""
     successor: str = ""
     candidates: str = ""
+    answers: str = ""
     export: str = ""
 
     @property

@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 
 from onlineml.arguments.counted import count, tally
 from onlineml.data.annotations.entries import mask_of
+from onlineml.data.manifest.edits import NO_SPLIT
 from onlineml.data.manifest.examples import examples
 from onlineml.data.manifest.splits import SPLITS
 from onlineml.errors import DataError
@@ -62,6 +63,7 @@ _FILES = {
     "frozen": ("dataset",),
     "moved": (),
 }
+_SPLITS = {"uploaded": SPLITS, "moved": (*SPLITS, NO_SPLIT)}
 
 
 def admitted_entries(log: pa.Table) -> pa.Table:
@@ -77,8 +79,8 @@ def admitted_entries(log: pa.Table) -> pa.Table:
         here = mask_of(pc.equal(log["event"], event))
         for key in set(keys) & set(log.column_names):
             refused |= here & mask_of(pc.match_substring_regex(log[key], _OUTSIDE))
-        if event in {"uploaded", "moved"} and "split" in log.column_names:
-            refused |= here & _unknown(log["split"])
+        if event in _SPLITS and "split" in log.column_names:
+            refused |= here & _unknown(log["split"], _SPLITS[event])
     return _without(log, refused, what="entries of the annotations", name="entry")
 
 
@@ -198,8 +200,8 @@ def _local_paths(uri: str) -> list[str]:
     return [os.path.normpath(path) for path in found if path is not None]
 
 
-def _unknown(splits: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
-    return mask_of(splits.is_valid()) & ~mask_of(pc.is_in(splits, value_set=pa.array(SPLITS)))
+def _unknown(splits: pa.ChunkedArray, known: Sequence[str] = SPLITS) -> npt.NDArray[np.bool_]:
+    return mask_of(splits.is_valid()) & ~mask_of(pc.is_in(splits, value_set=pa.array(known)))
 
 
 def _without(table: pa.Table, refused: npt.NDArray[np.bool_], *, what: str, name: str) -> pa.Table:

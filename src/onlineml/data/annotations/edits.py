@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from onlineml.arguments.counted import count
 from onlineml.data.annotations.entries import mask_of, positions, taken
+from onlineml.data.manifest.edits import NO_SPLIT
 from onlineml.data.manifest.examples import examples
 from onlineml.data.manifest.splits import SPLITS
 from onlineml.errors import ConfigError, DataError
@@ -78,15 +79,15 @@ def restored(state: Annotations, image_ids: Sequence[str]) -> list[Facts]:
     return [("restored", {"image_id": image_id}) for image_id in image_ids]
 
 
-def moved(state: Annotations, splits: Mapping[str, str], *, reason: str) -> list[Facts]:
-    """Move the groups of images to other splits, by image id."""
+def moved(state: Annotations, splits: Mapping[str, str | None], *, reason: str) -> list[Facts]:
+    """Move the groups of images to other splits, or to none, by image id."""
     if not reason.strip():
         raise ConfigError(f"reason={reason!r}: expected a text, since scores from before and after cannot be compared")
-    wrong = sorted(set(splits.values()) - set(SPLITS))
+    wrong = sorted(str(split) for split in set(splits.values()) - {*SPLITS, None})
     if wrong:
-        raise ConfigError(f"a split is one of {', '.join(SPLITS)}; found {examples(wrong)}")
+        raise ConfigError(f"a split is one of {', '.join(SPLITS)}, or None for none of them; found {examples(wrong)}")
     state.require_images(splits)
-    wanted: dict[str, set[str]] = {}
+    wanted: dict[str, set[str | None]] = {}
     groups = taken(state.table["group"], positions(list(splits), state.table["image_id"])).to_pylist()
     for group, split in zip(groups, splits.values(), strict=True):
         wanted.setdefault(group, set()).add(split)
@@ -99,7 +100,7 @@ def moved(state: Annotations, splits: Mapping[str, str], *, reason: str) -> list
         now.setdefault(row["group"], set()).add(row["split"])
     revisions = state.folded.split_revisions
     return [
-        ("moved", {"group": group, "split": split, "reason": reason, "base": revisions.get(group)})
+        ("moved", {"group": group, "split": split or NO_SPLIT, "reason": reason, "base": revisions.get(group)})
         for group, (split,) in wanted.items()
         if now[group] != {split} or group in state.folded.split_conflicts
     ]

@@ -19,6 +19,7 @@ from onlineml.data.annotations.heads import Claim, resolve_claims
 from onlineml.data.annotations.images import Images, all_images
 from onlineml.data.annotations.resolve import deleted_unseen, human_annotations, with_human_annotations
 from onlineml.data.annotations.witnesses import with_known_digests
+from onlineml.data.manifest.edits import NO_SPLIT
 from onlineml.data.manifest.schema import COLUMNS
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ def _moved(entries: Entries) -> dict[str, Resolution | None]:
 
 
 def _with_splits(table: pa.Table, moved: Mapping[str, Resolution | None]) -> pa.Table:
-    """Each image in the split of its group; where moving it was undone, in that of the group's first image."""
+    """Each image in the split of its group, or in none; where moving it was undone, in that of its first image."""
     if not moved:
         return table
     groups = pa.array(list(moved), pa.string())
@@ -182,4 +183,5 @@ def _with_splits(table: pa.Table, moved: Mapping[str, Resolution | None]) -> pa.
     splits = [one.heads[-1].meaning if one else split for one, split in zip(moved.values(), own, strict=True)]
     at = pc.index_in(table["group"], value_set=groups)
     column = pc.coalesce(pa.array(splits, pa.string()).take(at), table["split"])
+    column = pc.if_else(pc.equal(column, NO_SPLIT), None, column)
     return table.set_column(table.column_names.index("split"), "split", column)

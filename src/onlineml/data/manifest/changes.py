@@ -52,6 +52,12 @@ class Changes:
         ids: list[str] = self.table.filter(pc.equal(self.table["change"], change))["image_id"].to_pylist()
         return ids
 
+    def moved_to(self, split: str) -> list[str]:
+        """Return the ids of the images that were moved to a split; ``""`` is none of them."""
+        moved = pc.and_(pc.equal(self.table["change"], "moved"), pc.equal(self.table["after"], split))
+        ids: list[str] = self.table.filter(moved)["image_id"].to_pylist()
+        return ids
+
     @property
     def comparable(self) -> bool:
         """True if scores on the test images of both may be compared.

@@ -148,6 +148,12 @@ class PairedCounts:
         fixed, broken, sizes = np.repeat(rows[:, :3], rows[:, 3], axis=0).T
         return cls(fixed, broken, sizes, n_resamples=record["n_resamples"], seed=record["seed"])
 
+    def joined(self, other: PairedCounts) -> PairedCounts:
+        """Return the groups of both, which have no image in common."""
+        pairs = ((self.fixed, other.fixed), (self.broken, other.broken), (self.sizes, other.sizes))
+        fixed, broken, sizes = map(np.concatenate, pairs)
+        return PairedCounts(fixed, broken, sizes, n_resamples=self.n_resamples, seed=self.seed)
+
     @property
     def n_groups(self) -> int:
         """G."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from onlineml.evaluation.base import BaseScores
     from onlineml.evaluation.comparison.result import Comparison, PartChange
+    from onlineml.improving.gate.more import MorePhotos
     from onlineml.improving.gate.policy import Policy, Rule
 
 __all__ = ["gate", "holm", "verdict_of"]
@@ -49,6 +50,7 @@ def gate(
     leaked: Sequence[str] = (),
     blocks: Sequence[str] = (),
     look: Look | None = None,
+    more: MorePhotos | None = None,
     score: str | None = None,
     min_support: int = 30,
     n_resamples: int = 1000,
@@ -64,12 +66,11 @@ def gate(
         champion: result of `onlineml.evaluate` for the model in use.
         challenger: for the new one, on the same images with the same labels.
         policy: `Better` or `NotWorse`.
-        rules: functions that take the `Comparison` and return a reason against promotion, or None. Each of them
-            can block; none can promote.
-        leaked: ids of images that the challenger was trained on, see `onlineml.improving.gate.leaks.leaked_images`;
-            those among the test images block.
+        rules: functions that take the `Comparison` and return a reason against promotion, which blocks it, or None.
+        leaked: ids of images that the challenger was trained on; those among the test images block.
         blocks: further reasons against promotion, in sentences.
         look: of a test set's life, which spends its share of the policy's error rate. None: the only one.
+        more: photos besides the test images, see `onlineml.improving.deciding`; for a score of right and wrong images.
         score: one of `onlineml.evaluation.Comparison.evidence`; None: the first, `Comparison.main`.
         min_support: minimum number of images (for a detector, objects) of a class or slice to test it for a drop. The
             tests have a family-wise error rate of 5 % (Holm 1979).
@@ -81,7 +82,7 @@ def gate(
 
     Raises:
         DataError: the results are not of the same images, labels, groups and classes.
-        ConfigError: the score is unknown, or a rule failed or returned neither text nor None.
+        ConfigError: the score is unknown or not for `more`, or a rule failed or returned neither text nor None.
     """
     comparison = compare(champion, challenger, n_resamples=n_resamples, seed=seed)
     name = comparison.main if score is None else score
@@ -97,25 +98,36 @@ def gate(
         *(words.drop_reason(part) for part in tested if part.significant),
         *(text for rule in rules if (text := _objection(rule, comparison)) is not None),
     ]
-    decided = _by_score(comparison, name, policy, blocks, look)
+    decided = _by_score(comparison, name, policy, blocks, look=look, more=more)
     falls = words.fall_reasons(comparison, name, tested) if decided.promoted else ()
     return dataclasses.replace(decided, reasons=(*decided.reasons, *falls), leaked=found, tested=tested)
 
 
 def _by_score(
-    comparison: Comparison, name: str, policy: Policy, blocks: Sequence[str], look: Look | None
+    comparison: Comparison,
+    name: str,
+    policy: Policy,
+    blocks: Sequence[str],
+    *,
+    look: Look | None,
+    more: MorePhotos | None,
 ) -> GateResult:
     """The verdict by one score, unless something blocks it."""
     evidence, change = comparison.evidence[name], comparison.score(name)
+    n_images = comparison.n_images
+    if more is not None:
+        evidence = more.joined(evidence, score=name)
+        n_images, change = evidence.n_images, dataclasses.replace(change, difference=evidence.value)
     once = 1 - policy.level
     tail = once * (1.0 if look is None else look.share)
     lower, upper = evidence.bounds(tail)[0], evidence.bounds(once)[1]
     smallest = evidence.minimum_detectable_effect(tail=tail)
-    needed = _needed(policy, change.difference, smallest, comparison.n_images)
+    needed = _needed(policy, change.difference, smallest, n_images)
     verdict, reason = verdict_of(policy, change.difference, lower, upper)
     reasons = [words.reason(reason, name, change, lower, upper, policy=policy, smallest=smallest, needed=needed)]
     if verdict == PROMOTE and lower <= 0 and (doubts := words.floor_reason(comparison, policy)):
         verdict, reasons = INCONCLUSIVE, [*doubts, *reasons]
+    reasons += [] if more is None else [more.in_words(comparison.n_images)]
     result = GateResult(
         verdict=REJECT if blocks else verdict,
         reasons=(*blocks, *reasons),
@@ -131,21 +143,25 @@ def _by_score(
         leaked=(),
         tested=(),
         comparison=comparison,
+        evidence=evidence,
         look=look,
         n_blocks=len(blocks),
+        more=more,
     )
-    return result if look is None else dataclasses.replace(result, reasons=(*result.reasons, *_of_many(result, look)))
+    if look is None:
+        return result
+    return dataclasses.replace(result, reasons=(*result.reasons, *_of_many(result, look, n_images)))
 
 
-def _of_many(result: GateResult, look: Look) -> list[str]:
+def _of_many(result: GateResult, look: Look, n_images: int) -> list[str]:
     """Sentences on what is spent of the promise, and whether new images are worth more than another night."""
-    policy, n_images = result.policy, result.comparison.n_images
+    policy = result.policy
     told = [words.look_reason(look, policy)]
     told += words.drift_reason(look, policy) if isinstance(policy, NotWorse) else []
     target = result.difference - policy.floor
     if result.verdict != INCONCLUSIVE or not target > 0 or math.isnan(result.lower):
         return told
-    evidence = result.comparison.evidence[result.score]
+    evidence = result.evidence
     once = 1 - policy.level
     tail = once * Look(look.number + 1).share
     spread = evidence.minimum_detectable_effect(tail=tail) / (_normal(1 - tail) + _normal(POWER))

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from onlineml.data.manifest.manifest import Manifest
 
-__all__ = ["leaked_images"]
+__all__ = ["leaked_images", "trained_hashes"]
 
 
 def leaked_images(data: Manifest, *, split: str = "test", trained_on: Sequence[str] = ("train",)) -> tuple[str, ...]:
@@ -25,6 +25,12 @@ def leaked_images(data: Manifest, *, split: str = "test", trained_on: Sequence[s
         trained_on: the splits used in training.
     """
     hashes, splits = (np.asarray(data.column(name), dtype=object) for name in ("sha256", "split"))
-    seen = {content for content, own in zip(hashes, splits, strict=True) if own in trained_on and content}
+    seen = trained_hashes(data, trained_on=trained_on)
     ids = data.column("image_id")
     return tuple(str(ids[i]) for i in np.flatnonzero(splits == split) if hashes[i] in seen)
+
+
+def trained_hashes(data: Manifest, *, trained_on: Sequence[str] = ("train",)) -> set[str]:
+    """Hashes of the bytes of the training images, as far as they are known."""
+    pairs = zip(data.column("sha256"), data.column("split"), strict=True)
+    return {content for content, own in pairs if own in trained_on and content}

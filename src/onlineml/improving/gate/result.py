@@ -13,7 +13,10 @@ from onlineml.storage.codec import plain
 if TYPE_CHECKING:
     import pandas as pd
 
+    from onlineml.evaluation.comparison.counts import PairedCounts
     from onlineml.evaluation.comparison.result import Comparison, NewClass, PartChange
+    from onlineml.evaluation.comparison.samples import PairedSamples
+    from onlineml.improving.gate.more import MorePhotos
     from onlineml.improving.gate.policy import Policy
     from onlineml.improving.gate.promise import Look
 
@@ -59,8 +62,10 @@ class GateResult:
         leaked: test images that the challenger was trained on.
         tested: classes and slices with enough support, the smallest p value first.
         comparison: everything else: fixed and broken images, other scores, McNemar's test.
+        evidence: that the verdict follows from: of the test images, and of `more`.
         look: number of the look in the life of the test set; None for a single one.
         n_blocks: number of reasons that block, the first of `reasons`.
+        more: photos besides the test images; None for none.
     """
 
     verdict: str
@@ -77,8 +82,10 @@ class GateResult:
     leaked: tuple[str, ...]
     tested: tuple[TestedPart, ...]
     comparison: Comparison
+    evidence: PairedCounts | PairedSamples
     look: Look | None = None
     n_blocks: int = 0
+    more: MorePhotos | None = None
 
     @property
     def promoted(self) -> bool:
@@ -119,7 +126,8 @@ class GateResult:
             "spent": self.look and self.look.spent,
             "n_not_worse": self.look and self.look.n_not_worse,
             "n_blocks": self.n_blocks,
-            "evidence": diff.evidence[self.score].to_record(),
+            "evidence": self.evidence.to_record(),
+            "more": self.more and self.more.to_record(),
             **{name: getattr(diff, name) for name in ("n_images", "n_groups", "n_fixed", "n_broken")},
             "negative_flip_rate": diff.negative_flip_rate,
             "mcnemar_p": diff.mcnemar.p_mid,

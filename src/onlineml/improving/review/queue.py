@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from onlineml.improving.review.result import ReviewQueue
     from onlineml.registry.versions import ModelVersion
 
-__all__ = ["review_queue"]
+__all__ = ["review_queue", "with_images"]
 
 
 def review_queue(
@@ -97,7 +97,7 @@ def review_queue(
     lists = [_conflicts(state, ids), *pool.candidates]
     kept: dict[str, Any] = {"chosen": pool.chosen, "drawn_from": pool.drawn, "done": done}
     queue = rank(lists, ids, limit=n, random_share=random_share, seed=seed, **kept)
-    return _with_images(queue, frozen.take(pool.rows[[item.row for item in queue]]), pool.remark)
+    return with_images(queue, frozen.take(pool.rows[[item.row for item in queue]]), pool.remark)
 
 
 def _models(project: Project, model: Any, against: Any) -> list[Any]:
@@ -127,8 +127,8 @@ def _pool(
     return found
 
 
-def _with_images(queue: ReviewQueue, data: Manifest, remark: str) -> ReviewQueue:
-    """The queue with its images, and with the present label in each reason."""
+def with_images(queue: ReviewQueue, data: Manifest, remark: str) -> ReviewQueue:
+    """Return the queue with its images, and with the present label in each reason."""
     names = data.column(data.kind.names)
     items = [
         replace(item, whys=tuple(replace(why, label=_label(data, own, why)) for why in item.whys))

@@ -18,6 +18,7 @@ _WITH, _WITHOUT = "with ", "without "
 _ERRORS = {"label error", "doubtful label", "swapped box"}  # the label and the model's word say it all
 _FIXED = {
     "conflict": "people contradict each other",
+    "decides": "two models differ, and the answer decides between them",
     "typical": "no label: many photos look like it, none with an answer",
 }
 

@@ -20,6 +20,7 @@ CLASSIFICATION = Task(
     evaluate="onlineml.inference.evaluate_classifier:evaluate_classifier",
     successor="onlineml.improving.challenger.classification:ClassifierPieces",
     candidates="onlineml.improving.review.labels:find_candidates",
+    answers="onlineml.improving.deciding.labels:answers",
     scores="onlineml.evaluation.classification.result:ClassificationScores",
     widget="onlineml.widgets:Relabel",
     export="onlineml.exporting.pieces:LabelPieces",
