@@ -11,6 +11,7 @@ from onlineml.errors import ConfigError, DataError, StoppedError, TooManyBadImag
 from onlineml.storage.location import Location
 from onlineml.training import features
 from onlineml.training.features import FeatureStore, backbone_key, features_of, linear_head
+from privileges import modes_obeyed
 from tiny import CLASSES, tiny_model
 
 ROWS = np.array([7, 3, 20, 41])
@@ -81,6 +82,15 @@ def test_a_damaged_file_counts_as_none_and_says_so(model, manifest, store, tmp_p
     with pytest.warns(RuntimeWarning, match="recomputed"):
         again = features_of(model, manifest, ROWS, store=store)
     assert again.values.tolist() == first.values.tolist()
+
+
+def test_whoever_may_only_read_gets_as_many(model, manifest, store, tmp_path):
+    tmp_path.chmod(0o555)
+    with modes_obeyed(), pytest.warns(RuntimeWarning, match="computed again the next time: .* may not access it"):
+        found = features_of(model, manifest, ROWS, store=store)
+
+    assert found.values.tolist() == features_of(model, manifest, ROWS).values.tolist()
+    assert not [*tmp_path.iterdir()]
 
 
 def test_who_is_stopped_has_what_was_computed(model, manifest, store, monkeypatch):

@@ -122,13 +122,16 @@ class FeatureStore:
                 yield _unpacked(data, name=redacted(file.url))
 
     def write(self, contents: Sequence[bytes], values: NDArray[np.float32]) -> None:
-        """Store the features, (n, F), of n contents, 32 bytes each."""
+        """Store the features, (n, F), of n contents, 32 bytes each; warn where this user may only read."""
         from safetensors.numpy import save  # noqa: PLC0415
 
         keys = np.frombuffer(b"".join(contents), np.uint8).reshape(-1, 32)
         data = save({"contents": keys, "features": np.ascontiguousarray(values, _FLOAT)})
         name = f"{hashlib.sha256(data).hexdigest()[:32]}.safetensors"
-        io.write_bytes(self.folder / name, data)
+        try:
+            io.write_bytes(self.folder / name, data)
+        except PermissionError as error:  # a cache: whoever may only look at a project sees as much
+            warnings.warn(f"features are computed again the next time: {error}", RuntimeWarning, stacklevel=3)
 
 
 def project_store(project: Location, model: VisionModule) -> FeatureStore:
