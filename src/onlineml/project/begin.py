@@ -11,13 +11,20 @@ from onlineml.project.project import Project
 from onlineml.storage.location import Location
 
 if TYPE_CHECKING:
+    import os
+
     from onlineml.storage.location import Url
 
 __all__ = ["begin_project"]
 
 
 def begin_project(
-    url: Url, photos: Url | None = None, *, task: str | None = None, split: str | None = None, title: str = ""
+    url: Url,
+    photos: str | os.PathLike[str] | None = None,
+    *,
+    task: str | None = None,
+    split: str | None = None,
+    title: str = "",
 ) -> tuple[Project, Manifest]:
     """Open or create a project, and add photos to it.
 
