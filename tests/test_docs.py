@@ -7,6 +7,8 @@ import contextlib
 import os
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -116,6 +118,8 @@ def run_command(words: list[str]) -> None:
     elif words[0] == "python3":
         assert words[1] == "noxfile.py"
         assert set(words[2:] if "--" not in words else words[2 : words.index("--")]) <= sessions()
+    elif words[0] == "python":  # a program that a page has made
+        subprocess.run([sys.executable, *words[1:]], check=True, timeout=300)
     elif words[0] == "papermill":
         check_run(["run", Path(words[1]).stem, *words[3:]])
     elif words[:2] == ["onlineml", "run"]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from onlineml.evaluation.comparison.compare import compare as compare
     from onlineml.exporting.export import export as export
     from onlineml.exporting.export import load_export as load_export
+    from onlineml.exporting.release import release as release
     from onlineml.improving.deciding.decide import decide as decide
     from onlineml.improving.deciding.queue import deciding_queue as deciding_queue
     from onlineml.improving.gate.policy import Gate as Gate
@@ -82,6 +83,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "model_for": "tasks.building",
         "predict": "inference.predictor",
         "predict_video": "inference.video",
+        "release": "exporting.release",
         "review_queue": "improving.review.queue",
         "search": "improving.searching.search",
         "suggest_lr": "training.lr_finder",

@@ -2,7 +2,52 @@
 
 from __future__ import annotations
 
-from tiny import decoded_photos, manifest, photos
+import hashlib
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from once import shared_folder
+from onlineml.exporting import certificate, pieces
+from onlineml.exporting.graph import Traceable, to_onnx
+from tiny import CLASSES, decoded_photos, manifest, photos
 from tiny_boxes import trained
+from tiny_labels import knowing_model, label_manifest
+from tiny_projects import colour_model, fitted
+
+if TYPE_CHECKING:
+    import onlineml as oml
+    from onlineml.tasks.base import VisionModule
 
 __all__ = ["decoded_photos", "manifest", "photos", "trained"]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Measure speed by one run instead of for seconds, and trace each network once for all processes."""
+    monkeypatch.setattr(certificate, "_MOST_S", 0.0)
+    monkeypatch.setattr(certificate, "_LEAST_RUNS", 1)
+    monkeypatch.setattr(pieces, "to_onnx", partial(traced_once, tmp_path_factory))
+
+
+def traced_once(factory: pytest.TempPathFactory, traceable: Traceable, *, name: str) -> Any:
+    import onnx
+
+    state = [(key, value.numpy().tobytes()) for key, value in traceable.module.state_dict().items()]
+    key = hashlib.sha256(repr(state).encode()).hexdigest()
+    with shared_folder(factory, "graphs") as folder:
+        if not (folder / key).exists():
+            (folder / key).write_bytes(to_onnx(traceable, name=name).SerializeToString())
+        return onnx.load_model_from_string((folder / key).read_bytes())
+
+
+@pytest.fixture(scope="package")
+def known(manifest: oml.Manifest) -> oml.ImageClassifier:
+    return fitted(colour_model(CLASSES), manifest)
+
+
+@pytest.fixture(scope="package")
+def labelled(tmp_path_factory: pytest.TempPathFactory, decoded_photos: None) -> tuple[VisionModule, oml.Manifest]:
+    data = label_manifest(tmp_path_factory.mktemp("labels"))
+    return knowing_model(data), data

@@ -14,12 +14,10 @@ import torch
 import onlineml as oml
 from onlineml.cli import main as cli
 from onlineml.errors import AlreadyExistsError, ConfigError, ExportError, NotFoundError, StorageError, WeightsError
-from onlineml.exporting import Tolerance, certificate, exported, pieces
-from onlineml.exporting.graph import Traceable, to_onnx
+from onlineml.exporting import Tolerance, exported, pieces
 from tiny import CLASSES, COUNTS
 from tiny_boxes import any_objects, drawn
-from tiny_labels import knowing_model, label_manifest
-from tiny_projects import FACTORY, colour_model, colour_project, fitted, with_champion
+from tiny_projects import FACTORY, colour_project, with_champion
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,36 +30,6 @@ onnx = pytest.importorskip("onnx")
 if tuple(map(int, torch.__version__.split(".")[:2])) < (2, 9):
     pytest.skip("torch's exporter came of age with 2.9", allow_module_level=True)
 pytest.importorskip("onnxruntime")
-
-
-_graphs: dict[str, bytes] = {}
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Measure speed by one run instead of for seconds, and trace each network once."""
-    monkeypatch.setattr(certificate, "_MOST_S", 0.0)
-    monkeypatch.setattr(certificate, "_LEAST_RUNS", 1)
-    monkeypatch.setattr(pieces, "to_onnx", traced_once)
-
-
-def traced_once(traceable: Traceable, *, name: str) -> Any:
-    state = [(key, value.numpy().tobytes()) for key, value in traceable.module.state_dict().items()]
-    key = hashlib.sha256(repr(state).encode()).hexdigest()
-    if key not in _graphs:
-        _graphs[key] = to_onnx(traceable, name=name).SerializeToString()
-    return onnx.load_model_from_string(_graphs[key])
-
-
-@pytest.fixture(scope="module")
-def known(manifest: oml.Manifest) -> oml.ImageClassifier:
-    return fitted(colour_model(CLASSES), manifest)
-
-
-@pytest.fixture(scope="module")
-def labelled(tmp_path_factory: pytest.TempPathFactory, decoded_photos: None) -> tuple[VisionModule, oml.Manifest]:
-    data = label_manifest(tmp_path_factory.mktemp("labels"))
-    return knowing_model(data), data
 
 
 def frames_equal(before: Any, after: Any) -> None:

@@ -1,4 +1,4 @@
-"""``onlineml export``."""
+"""``onlineml export`` and ``onlineml release``."""
 
 from __future__ import annotations
 
@@ -12,17 +12,26 @@ __all__ = ["add_export"]
 
 
 def add_export(commands: Any) -> None:
-    """Add the command to argparse's subparsers."""
+    """Add both commands to argparse's subparsers."""
     export = commands.add_parser(
         "export",
         help="write a model as an ONNX graph, with a certificate that it answers as before",
         epilog="Exit code: 1 if it answers otherwise, in which case nothing is written.",
     )
     export.add_argument("model", help="path or URL of a model, such as s3://lab/butterflies@champion")
-    export.add_argument("url", nargs="?", help="a new folder (default: exports/onnx below the published version)")
+    export.add_argument(
+        "url", nargs="?", help="a new folder, or a file .zip (default: exports/onnx below the published version)"
+    )
     export.add_argument("--data", help="folder or URL of labelled photos (default: the dataset it was trained on)")
     export.add_argument("--split", default="test", help="split of the photos (default: test)")
     export.set_defaults(command=_export)
+
+    release = commands.add_parser("release", help="make an export the one that devices fetch")
+    release.add_argument(
+        "export", help="folder or .zip of an export, or a version with one, as s3://lab/moths@champion"
+    )
+    release.add_argument("url", help="a folder that devices can read, the same for all releases")
+    release.set_defaults(command=_release)
 
 
 def _export(chosen: argparse.Namespace) -> int:
@@ -34,4 +43,11 @@ def _export(chosen: argparse.Namespace) -> int:
     task = str(version.descriptor().get("task"))
     data = None if chosen.data is None else Manifest.from_any(chosen.data, task=task)
     sys.stdout.write(f"{export(version, chosen.url, data=data, split=chosen.split)}\n")
+    return 0
+
+
+def _release(chosen: argparse.Namespace) -> int:
+    from onlineml.exporting.release import release  # noqa: PLC0415
+
+    sys.stdout.write(f"{release(chosen.export, chosen.url)}\n")
     return 0

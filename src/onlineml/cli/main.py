@@ -1,4 +1,4 @@
-"""The command line: ``onlineml demo | notebooks | run | jobs | export | doctor | sweep``."""
+"""The command line: ``onlineml demo | notebooks | run | jobs | export | release | doctor | sweep``."""
 
 from __future__ import annotations
 

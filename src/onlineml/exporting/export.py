@@ -13,12 +13,13 @@ from onlineml.data.manifest.manifest import Manifest
 from onlineml.data.manifest.splits import SPLITS
 from onlineml.errors import AlreadyExistsError, ConfigError, ExportError, WeightsError
 from onlineml.evaluation.comparison.compare import compare
+from onlineml.evaluation.render.card import model_card
+from onlineml.exporting import bundle
 from onlineml.exporting.certificate import Certificate, Tolerance, certified, measured_speed
 from onlineml.exporting.exported import FORMAT, Described
 from onlineml.inference.evaluate import evaluate
 from onlineml.project.project import Project
 from onlineml.registry.versions import EXPORT, ModelVersion, resolve
-from onlineml.storage import io
 from onlineml.storage.codec import encode
 from onlineml.storage.documents import decoded
 from onlineml.storage.location import Location, Options, Url
@@ -36,7 +37,13 @@ __all__ = ["Export", "export", "load_export"]
 
 Format = Literal["onnx"]
 
-_GRAPH = "model.onnx"
+_RUN = """
+## Running it
+
+`python predict.py PHOTO ...` prints a line of JSON for each photo. It needs numpy, onnxruntime and Pillow, and
+`photos.py`. `python update.py URL` fetches the newest model that was released. `certificate.html` says how this model
+answers beside the original.
+"""
 _PACKAGES = ("onlineml", "torch", "onnx", "onnxscript", "onnxruntime")
 
 
@@ -45,7 +52,8 @@ class Export:
     """An exported model.
 
     Attributes:
-        location: its folder, with ``model.onnx``, ``export.json``, ``certificate.json`` and ``certificate.html``.
+        location: its folder or zip, with ``model.onnx``, ``export.json``, ``certificate.json``, ``certificate.html``,
+            ``README.md`` (the model card), and the programs ``predict.py``, ``photos.py`` and ``update.py``
         certificate: what is known of its answers.
     """
 
@@ -54,7 +62,7 @@ class Export:
 
     @property
     def url(self) -> str:
-        """Its folder."""
+        """Its folder or zip."""
         return self.location.url
 
     def load(self) -> ExportedModel:
@@ -85,7 +93,8 @@ def export(
 
     Args:
         model: a trained model, a published version, or an argument of `onlineml.load_model`.
-        url: a new folder; None for ``exports/<format>`` below the published version.
+        url: a new folder, or a file whose name ends in ``.zip``; None for ``exports/<format>`` below the published
+            version.
         data: labelled photos for the certificate; None for the dataset that a project's version was trained on.
         split: of them; photos that the model was trained on prove nothing.
         format: ``"onnx"``.
@@ -107,20 +116,22 @@ def export(
     instance("tolerance", tolerance, Tolerance, "a Tolerance, such as Tolerance(equal=0.95)")
     opened, home = _opened(model, storage_options)
     folder = _folder(home, url, format, storage_options)
-    if io.exists(folder / EXPORT):
+    if bundle.exists(folder):
         raise AlreadyExistsError(f"{folder} contains an export already; give another url=")
     photos = _photos(home, opened.manifest_hash, data)
     pieces: ExportPieces = task_of(opened).load("export")()
     graph = pieces.graph(opened).SerializeToString()
-    described = _described(opened, graph)
+    described = _described(opened, pieces, graph)
     exported = pieces.exported(described, graph, reference=str(folder))
-    certificate = _certificate(opened, exported, pieces, graph, photos, split=split, tolerance=tolerance)
+    certificate, scores = _certificate(opened, exported, pieces, graph, photos, split=split, tolerance=tolerance)
     if certificate.faults():
         raise ExportError(
             f"the exported model does not answer as the original: {'; '.join(certificate.faults())}; nothing was "
             "written. Give tolerance=Tolerance(...) if this is good enough"
         )
-    _publish(folder, graph, described, certificate)
+    bundle.publish(
+        folder, {**_papers(opened, certificate, scores), bundle.GRAPH: graph, EXPORT: encode(described, indent=1)}
+    )
     return Export(folder, certificate)
 
 
@@ -133,12 +144,12 @@ def _certificate(
     *,
     split: str,
     tolerance: Tolerance,
-) -> Certificate:
-    """Score both models on the same photos."""
+) -> tuple[Certificate, Any]:
+    """Score both models on the same photos; also return the scores of the export."""
     before, after = evaluate(model, photos, split=split), evaluate(cast("Any", exported), photos, split=split)
     with eval_mode(model):
         speed = measured_speed(model, exported)
-    return certified(
+    certificate = certified(
         compare(before, after),
         pieces.agreement(before, after),
         tolerance=tolerance,
@@ -148,23 +159,30 @@ def _certificate(
         sha256=exported.described.sha256,
         packages={name: version(name) for name in _PACKAGES},
     )
+    return certificate, after
 
 
-def _publish(folder: Location, graph: bytes, described: Described, certificate: Certificate) -> None:
-    files = {
-        _GRAPH: graph,
-        "certificate.json": encode(certificate.to_dict(), indent=1),
-        "certificate.html": certificate.to_html().encode(),
-        EXPORT: encode(described, indent=1),
+def _papers(model: VisionModule, certificate: Certificate, scores: Any) -> dict[str, bytes]:
+    """Return what people read: the certificate, and the model card of the export's own scores."""
+    facts = {
+        **model.descriptor(),
+        "class_names": list(model.class_names),
+        "preprocessing": model.input_fit,
+        "manifest_hash": model.manifest_hash,
+        **model.origin.record(),
     }
-    io.publish(folder, files, descriptor=EXPORT)
+    return {
+        bundle.CERTIFICATE: encode(certificate.to_dict(), indent=1),
+        "certificate.html": certificate.to_html().encode(),
+        "README.md": (model_card(facts, scores) + _RUN).encode(),
+    }
 
 
 def load_export(url: Url, *, storage_options: Options = None) -> ExportedModel:
     """Open an exported model, for `onlineml.predict` and `onlineml.evaluate`; it runs in ONNX Runtime, on the CPU.
 
     Args:
-        url: the folder that `export` wrote.
+        url: the folder or zip that `export` wrote.
         storage_options: of the filesystem.
 
     Raises:
@@ -174,10 +192,10 @@ def load_export(url: Url, *, storage_options: Options = None) -> ExportedModel:
         MissingDependencyError: ONNX Runtime is not installed.
     """
     folder = Location.of(url, storage_options).folder
-    described = decoded(io.read_bytes(folder / EXPORT), Described, folder / EXPORT)
-    graph = io.read_bytes(folder / _GRAPH)
+    files = bundle.read(folder, (EXPORT, bundle.GRAPH))
+    described, graph = decoded(files[EXPORT], Described, folder / EXPORT), files[bundle.GRAPH]
     if hashlib.sha256(graph).hexdigest() != described.sha256:
-        raise WeightsError(f"{folder / _GRAPH} is damaged: its checksum is not that of {EXPORT}; export it again")
+        raise WeightsError(f"{folder / bundle.GRAPH} is damaged: its checksum is not that of {EXPORT}; export it again")
     exported: ExportedModel = task_of(described.task).load("export").exported(described, graph, reference=str(folder))
     return exported
 
@@ -214,7 +232,7 @@ def _photos(home: Location | None, manifest_hash: str, data: Manifest | None) ->
     return Project.open(project.url, storage_options=project.options).datasets.get(manifest_hash)
 
 
-def _described(model: VisionModule, graph: bytes) -> Described:
+def _described(model: VisionModule, pieces: ExportPieces, graph: bytes) -> Described:
     limit: Any = getattr(model, "max_objects", None)
     return Described(
         format=FORMAT,
@@ -227,6 +245,7 @@ def _described(model: VisionModule, graph: bytes) -> Described:
         source=storable(model.reference),
         manifest_hash=model.manifest_hash,
         thresholds=None if model.thresholds is None else dict(model.thresholds),
+        cutoffs=pieces.cutoffs(model),
         whole=bool(getattr(model, "whole", False)),
         max_objects=limit,
     )

@@ -40,6 +40,7 @@ class Described(msgspec.Struct, frozen=True):
         source: the model that was exported, without credentials; ``""`` if it was never published.
         manifest_hash: the data that it was trained on.
         thresholds: score of each class from which it counts; None where the model has none.
+        cutoffs: score of each class from which it is predicted; None where an image has exactly one class.
         whole: whether photos are stretched to the input, or else cropped.
         max_objects: maximum number of objects of a detector.
     """
@@ -54,6 +55,7 @@ class Described(msgspec.Struct, frozen=True):
     source: _Name = ""
     manifest_hash: _Name = ""
     thresholds: dict[str, _Share] | None = None
+    cutoffs: dict[str, _Share] | None = None
     whole: bool = False
     max_objects: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
 

@@ -13,9 +13,11 @@ from torch import nn
 from onlineml.data.augment.detection_geometry import padded_side
 from onlineml.errors import ConfigError
 from onlineml.evaluation.detection.matching import pair_iou, xywh_of
+from onlineml.evaluation.multilabel.inputs import DEFAULT_THRESHOLD
 from onlineml.exporting import nms
 from onlineml.exporting.exported import ExportedDetector, ExportedLabels
 from onlineml.exporting.graph import Traceable, to_onnx
+from onlineml.inference.cutoffs import DEFAULT_SCORE, cutoffs
 from onlineml.models.compact_detector import MAX_IOU, CompactDetector
 from onlineml.models.detection_boxes import n_candidates
 
@@ -59,9 +61,12 @@ class ExportPieces:
 
     Attributes:
         exported: class of the exported model.
+        least: score from which a class is predicted, where none was chosen on validation; None if an image has exactly
+            one class.
     """
 
     exported: ClassVar[Callable[..., ExportedModel]]
+    least: ClassVar[float | None] = None
 
     def graph(self, model: VisionModule) -> Any:
         """Return the model as an ``onnx.ModelProto`` with the outputs of `exported`.
@@ -70,6 +75,12 @@ class ExportPieces:
             ConfigError: it cannot be exported.
         """
         raise NotImplementedError
+
+    def cutoffs(self, model: VisionModule) -> dict[str, float] | None:
+        """Return the score of each class from which `onlineml.predict` names it; None where an image has one class."""
+        if self.least is None:
+            return None
+        return dict(zip(model.class_names, cutoffs(model, None, otherwise=self.least).tolist(), strict=True))
 
     def agreement(self, original: Any, exported: Any) -> Agreement:
         """Compare the scores of both on the same images, see `onlineml.evaluate`."""
@@ -134,6 +145,8 @@ class LabelPieces(ExportPieces):
 class LabelsPieces(LabelPieces):
     """Export of a classifier with several labels."""
 
+    least = DEFAULT_THRESHOLD
+
     @staticmethod
     def answers(scores: Any) -> Ints:
         """Return the answer for each image and class, (N, C)."""
@@ -145,6 +158,7 @@ class BoxPieces(ExportPieces):
     """Export of a detector."""
 
     exported = ExportedDetector
+    least = DEFAULT_SCORE
 
     def graph(self, model: VisionModule) -> Any:
         """See `ExportPieces.graph`."""

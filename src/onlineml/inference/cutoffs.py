@@ -15,7 +15,7 @@ from onlineml.errors import UnknownClassError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["cutoffs"]
+__all__ = ["DEFAULT_SCORE", "cutoffs"]
 
 # where nothing was chosen on validation: the cut of Ultralytics' predict, the lowest of those that are in common use
 DEFAULT_SCORE = 0.25  # of a detector
