@@ -57,6 +57,8 @@ def test_a_few_answers_decide_what_the_test_photos_left_open(tmp_path, decoded_p
     assert (outcome.verdict, outcome.promoted) == ("promote", True)
     assert project.champion().version == outcome.challenger
     assert any(f"{len(truth)} further photos, of which the {len(asked)} on which" in text for text in outcome.reasons)
+    assert "points with the further photos): better, by" in outcome.reasons[0]
+    assert "on 6 images of the test split and 54 further photos" in outcome.gate._repr_html_()
     (look,) = look_history(project.url)
     assert replayed(look["gate"]) == "promote"
     assert project.runs.list()[-1].status()["state"] == "finished"

@@ -124,7 +124,11 @@ def _by_score(
     smallest = evidence.minimum_detectable_effect(tail=tail)
     needed = _needed(policy, change.difference, smallest, n_images)
     verdict, reason = verdict_of(policy, change.difference, lower, upper)
-    reasons = [words.reason(reason, name, change, lower, upper, policy=policy, smallest=smallest, needed=needed)]
+    reasons = [
+        words.reason(
+            reason, name, change, lower, upper, policy=policy, smallest=smallest, needed=needed, more=more is not None
+        )
+    ]
     if verdict == PROMOTE and lower <= 0 and (doubts := words.floor_reason(comparison, policy)):
         verdict, reasons = INCONCLUSIVE, [*doubts, *reasons]
     reasons += [] if more is None else [more.in_words(comparison.n_images)]

@@ -53,7 +53,7 @@ class GateResult:
         score: name of the deciding score.
         champion: its value for the champion, on the images and classes that both know.
         challenger: for the challenger.
-        difference: challenger minus champion.
+        difference: challenger minus champion, on the test images and `more`.
         lower: one-sided lower bound of the true difference, at the rate of this look; nan if undefined.
         upper: one-sided upper bound, at the policy's level.
         minimum_detectable_effect: the smallest true difference that this test set detects with 80 % power.

@@ -133,6 +133,7 @@ def reason(
     policy: Policy,
     smallest: float,
     needed: int | None,
+    more: bool = False,
 ) -> str:
     """The sentence on the policy.
 
@@ -145,14 +146,16 @@ def reason(
         policy: the policy to fulfil.
         smallest: minimum detectable effect.
         needed: required sample size.
+        more: whether photos besides the test images count, whose scores are unknown.
     """
     if kind == "nothing":
         return f"{say.label(name)} cannot be compared: too few images, groups or objects"
     sure = f"with {100 * policy.level:.0f} % confidence"
-    moved = (
-        f"{say.label(name)} {say.decimal(change.a)} to {say.decimal(change.b)} "
-        f"({signed(100 * change.difference, digits=1)} points)"
+    both, by = (
+        f"{say.decimal(change.a)} to {say.decimal(change.b)}",
+        f"{signed(100 * change.difference, digits=1)} points",
     )
+    moved = f"{say.label(name)} {both} ({by}{' with the further photos' if more else ''})"
     if kind == "worse":
         return f"{moved}: worse, by {points(-upper)} or more {sure}"
     if kind == "fulfilled" and lower > 0:
@@ -230,9 +233,11 @@ def gate_html(result: GateResult) -> str:
     bound = "" if math.isnan(result.lower) else f" (lower bound {signed(result.lower)})"
     moved = f"{say.label(result.score)} {signed(result.difference)}{bound}"
     new = [f"New class {line}" for line in new_class_lines(result.comparison)]
+    on = subject(result.comparison)
+    on += "" if result.more is None else f" and {count(len(result.more.image_ids), 'further photo')}"
     return notebook_cell(
         result.verdict,
-        f"{moved} on {subject(result.comparison)}; policy: {result.policy}",
+        f"{moved} on {on}; policy: {result.policy}",
         color=_COLOURS[result.verdict],
         reasons=result.reasons,
         lines=[flips_sentence(result.comparison), *new],
