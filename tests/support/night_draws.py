@@ -81,6 +81,38 @@ def first_promotions(nights: np.ndarray, n_images: int, *, policy: Policy, spend
     return first
 
 
+def first_decisions(
+    *,
+    n_projects: int,
+    n_nights: int,
+    n_tested: int,
+    n_pool: int,
+    n_asked: int,
+    gain: float,
+    alike: float,
+    seed: int = 0,
+) -> tuple[np.ndarray, float]:
+    """The same where each night photos are asked for in a fixed order, until two models differ on `n_asked` of them.
+
+    Returns:
+        (n_projects,) night of the first promotion, and the mean number of photos that decided.
+    """
+    rng, tails = np.random.default_rng(seed), tails_of(n_nights, spends=True)
+    edges, size = np.cumsum(shares(gain))[:2], (n_projects, n_tested + n_pool)
+    fates, first, seen = np.searchsorted(edges, rng.random(size)), np.full(n_projects, NEVER), []
+    for night in range(n_nights):
+        if night:
+            fates = np.where(rng.random(size) < alike, fates, np.searchsorted(edges, rng.random(size)))
+        differs = np.cumsum(fates[:, n_tested:] < 2, axis=1)
+        ends = n_tested + np.minimum((differs < n_asked).sum(axis=1) + 1, n_pool)
+        seen.append(ends.mean())
+        for project in np.flatnonzero(first == NEVER).tolist():
+            lost, won, _ = np.bincount(fates[project, : ends[project]], minlength=3).tolist()
+            if won > lost and _single_decides(lost, won, int(ends[project]), Better(), float(tails[night])):
+                first[project] = night + 1
+    return first, float(np.mean(seen))
+
+
 def first_promotions_of_groups(
     *,
     n_projects: int,

@@ -10,6 +10,7 @@ from night_draws import (
     clopper_pearson,
     counts_of_nights,
     false_after_a_gain,
+    first_decisions,
     first_promotions,
     first_promotions_of_detectors,
     first_promotions_of_groups,
@@ -61,6 +62,19 @@ def test_a_hundred_nights_without_a_difference_promote_rarely_and_a_gain_is_foun
     assert wrong[0] <= 0.06
     assert forgetful[0] > 0.9
     assert found[0] >= 0.8
+
+
+def test_photos_that_are_asked_for_until_enough_differ_keep_the_promise_and_find_a_gain():
+    fixed = {"n_tested": 50, "n_pool": 1000, "n_asked": 40}
+    equal, _ = first_decisions(n_projects=150, n_nights=30, gain=0.0, alike=0.9, **fixed)
+    better, n_seen = first_decisions(n_projects=100, n_nights=1, gain=0.05, alike=0, **fixed)
+
+    wrong, found = share_of(equal, within=30), share_of(better, within=1)
+
+    assert wrong[1] <= 0.05, wrong
+    assert wrong[0] <= 0.06, wrong
+    assert found[0] >= 0.6, found
+    assert 450 < n_seen < 650
 
 
 @pytest.mark.slow
