@@ -191,6 +191,32 @@ def test_what_cannot_be_told_is_skipped(tmp_path, decoded_photos, skipped):
     assert (more.n_labelled, int((more.counts.fixed + more.counts.broken).sum())) == (6, 5)
 
 
+def test_a_group_leaves_the_split_as_a_whole_and_stays_in_the_sample(tmp_path, decoded_photos):
+    project, truth = undecided(tmp_path)
+    frames = [image_id for image_id, name in truth.items() if name in {"red", "blue"}][:20]
+    data = project.freeze()
+    groups = {image_id: f"video {i % 5}" for i, image_id in enumerate(frames)}
+    own = [
+        groups.get(image_id, group)
+        for image_id, group in zip(data.column("image_id"), data.column("group"), strict=True)
+    ]
+    grouped = oml.Project.create(str(tmp_path / "grouped"), task="classification")
+    grouped.add(data.with_column("group", pa.array(own)))
+    for alias in ("champion", "challenger"):
+        model = oml.load_model(f"{project.url}@{alias}", backbone=FACTORY)
+        grouped.promote(grouped.publish(model), alias=alias, reason="as there")
+
+    first = oml.deciding_queue(grouped, n=1000, recipe=RECIPE)
+    second = oml.deciding_queue(grouped, n=1000, recipe=RECIPE)
+
+    assert first.n_pool == second.n_pool == len(truth)
+    assert {item.image_id for item in first} == {item.image_id for item in second}
+    now = grouped.freeze()
+    splits = dict(zip(now.column("image_id"), now.column("split"), strict=True))
+    assert sum(splits[image_id] is None for image_id in frames) == 20  # each video has a red frame
+    assert 0 < len(set(frames) & {item.image_id for item in first}) < 20
+
+
 def test_what_is_refused(tmp_path, decoded_photos):
     project, _ = undecided(tmp_path)
     with pytest.raises(ConfigError, match="n=0"):

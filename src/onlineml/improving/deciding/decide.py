@@ -64,7 +64,7 @@ def decide(
         current_names(version.descriptor()["class_names"], state.lineage, known=data.class_names)
         for version in (champion, other)
     )
-    more = answers_to(question, data, state, known=[name for name in first if name is not None and name in second])
+    more = answers_to(question, data, state, known={name for name in first if name is not None and name in second})
     record = project.runs.new()
     record.update_spec({"kind": "decide", "dataset": data.hash, "champion": champion.version})
     with record.recorded(call="decide(project)"):

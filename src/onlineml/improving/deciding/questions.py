@@ -18,7 +18,7 @@ from onlineml.storage.log.log import AppendLog
 from onlineml.storage.log.typed import entries_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from numpy.typing import NDArray
 
@@ -87,7 +87,7 @@ def set_aside(project: Project, questions: Sequence[Question]) -> None:
             project.images.move_to_split(dict.fromkeys(ids), reason=reason)
 
 
-def answers_to(question: Question, data: Manifest, state: Annotations, *, known: Sequence[str]) -> MorePhotos:
+def answers_to(question: Question, data: Manifest, state: Annotations, *, known: Collection[str]) -> MorePhotos:
     """Return what the labels of the photos on which two models differ say about their difference.
 
     Photos that are gone, that are also training images, or whose class one of the models does not know, are left out

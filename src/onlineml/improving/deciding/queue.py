@@ -85,8 +85,8 @@ def deciding_queue(
     )
     log.add(question)
     set_aside(project, [question])
-    labels = data.column("label")
-    return _queue(data, [row for row in differ if labels[row] is None], question)
+    labels, skipped = data.column("label"), project.labels.state().folded.skipped
+    return _queue(data, [row for row in differ if labels[row] is None and str(ids[row]) not in skipped], question)
 
 
 def two_versions(project: Project, challenger: str) -> tuple[ModelVersion, ModelVersion]:
@@ -111,9 +111,11 @@ def _pool(data: Manifest, questions: Sequence[Question]) -> NDArray[np.int64]:
     """Rows of the unlabelled test photos, and of those that were asked for before: drawn like the test photos."""
     splits = np.asarray(data.column("split"), dtype=object)
     before = {one.image_id for question in questions for one in question.differ}
+    codes, n_groups = group_codes(data.column("group").tolist(), n_images=len(data))
     asked = np.array([str(image_id) in before for image_id in data.column("image_id")], bool)
-    asked &= ~np.isin(splits, SPLITS)
-    rows = np.flatnonzero(((splits == "test") | asked) & ~not_sampled(data))
+    with_asked = np.bincount(codes[asked], minlength=n_groups)[codes] > 0  # a group leaves the split as a whole
+    aside = with_asked & ~np.isin(splits, SPLITS)
+    rows = np.flatnonzero(((splits == "test") | aside) & ~not_sampled(data))
     if not len(rows):
         raise DataError(
             "the split 'test' has no unlabelled photo to decide by (photos with a labelled one in their group do not "
@@ -125,18 +127,17 @@ def _pool(data: Manifest, questions: Sequence[Question]) -> NDArray[np.int64]:
 def _sample(data: Manifest, said: dict[int, tuple[str, ...]], *, n: int) -> list[int]:
     """Rows of whole groups in a random order, until n photos without a label are among those that differ."""
     rows = np.array(sorted(said), np.int64)
-    groups, labels = data.column("group"), data.column("label")
-    codes, n_groups = group_codes(groups[rows].tolist(), n_images=len(rows))
-    names = data.column("image_id")[rows]
-    first = [str(min(names[codes == code])) for code in range(n_groups)]
+    labels, names = data.column("label"), data.column("image_id")
+    codes, n_groups = group_codes(data.column("group")[rows].tolist(), n_images=len(rows))
+    by_group = np.argsort(codes, kind="stable")
+    groups = np.split(rows[by_group], np.searchsorted(codes[by_group], np.arange(1, n_groups)))
     found: list[int] = []
     n_asked = 0
-    for code in sorted(range(n_groups), key=lambda code: sha256(first[code].encode()).digest()):
+    for own in sorted(groups, key=lambda own: sha256(str(min(names[own])).encode()).digest()):
         if n_asked >= n:
             break
-        own = rows[codes == code].tolist()
-        found += own
-        n_asked += sum(labels[row] is None and len(set(said[row])) > 1 for row in own)
+        found += own.tolist()
+        n_asked += sum(labels[row] is None and len(set(said[row])) > 1 for row in own.tolist())
     return found
 
 
