@@ -1,16 +1,18 @@
-"""The figure of augmentations: each picture is what a datamodule with that augmentation gives in that epoch."""
+"""The figures of batches and augmentations: each picture is what the datamodule gives in that epoch."""
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import onlineml as oml
 from albumentations_quietly import a
 from onlineml.errors import ConfigError
-from onlineml.inference.batches import NAMED, augmentation_figure
+from onlineml.inference.batches import NAMED, augmentation_figure, batch_figure
 from picture_files import noise, pool
 from tiny_boxes import boxes_manifest, drawn
 
@@ -44,6 +46,14 @@ def test_each_picture_is_of_its_augmentation_and_epoch(tmp_path: Path):
     assert all(np.array_equal(one, two) for one, two in zip(shown, expected, strict=True))
     assert _names(figure) == [*NAMED, "user's own"] * 6
     assert batches.augment_name == "auto"
+
+
+def test_captions_of_a_batch_are_legible_in_a_window_of_640_pixels():
+    """JupyterLab leaves some 520 pixels to a cell there, and shrinks what is wider."""
+    batch = {"image": np.zeros((16, 3, 64, 64), np.uint8), "label": np.arange(16)}
+    picture = Image.open(io.BytesIO(batch_figure(batch, [f"class {i}" for i in range(16)])._repr_png_()))
+
+    assert picture.width <= 1.1 * 520
 
 
 def test_boxes_are_drawn_where_objects_went(tmp_path: Path):

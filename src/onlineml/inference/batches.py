@@ -24,7 +24,8 @@ __all__ = ["NAMED", "augmentation_figure", "batch_figure", "samples_png"]
 
 NAMED = tuple(name for name in get_args(Augment) if name != "auto")
 
-_COLUMNS, _INCHES = 4, 2.5  # for images with boxes, so that labels are legible
+_COLUMNS = 4  # eight would be shrunk in a narrow window until no label is legible
+_INCHES = 2.5  # for images with boxes, so that labels are legible
 _AUGMENTED_INCHES = 2.0
 _LEGIBLE = 360  # pixels per side; a smaller image is enlarged before text is drawn
 _IGNORED = (128, 128, 128)
@@ -40,7 +41,7 @@ def batch_figure(batch: Mapping[str, Any], class_names: Sequence[str], *, limit:
     """
     if "targets" not in batch:
         titles = [_title(np.asarray(label), class_names) for label in batch["label"]]
-        return image_grid(batch["image"], titles, limit=limit)
+        return image_grid(batch["image"], titles, columns=_COLUMNS, limit=limit)
     counts = [len(target["boxes"]) for target in batch["targets"][:limit]]
     titles = ["no objects" if not n else f"{n} object{'s' * (n > 1)}" for n in counts]
     pictures = _pictures(batch, class_names, limit=limit)
