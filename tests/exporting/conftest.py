@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from once import shared_folder
-from onlineml.exporting import certificate, pieces
+from onlineml.exporting import costs, pieces
 from onlineml.exporting.graph import Traceable, to_onnx
 from tiny import CLASSES, decoded_photos, manifest, photos
 from tiny_boxes import trained
@@ -25,9 +26,10 @@ __all__ = ["decoded_photos", "manifest", "photos", "trained"]
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Measure speed by one run instead of for seconds, and trace each network once for all processes."""
-    monkeypatch.setattr(certificate, "_MOST_S", 0.0)
-    monkeypatch.setattr(certificate, "_LEAST_RUNS", 1)
+    """Measure speed by one run instead of for seconds, no memory, and trace each network once for all processes."""
+    monkeypatch.setattr(costs, "_MOST_S", 0.0)
+    monkeypatch.setattr(costs, "_LEAST_RUNS", 1)
+    monkeypatch.setattr(costs, "measured_memory", lambda *_: (math.nan, math.nan))
     monkeypatch.setattr(pieces, "to_onnx", partial(traced_once, tmp_path_factory))
 
 

@@ -54,7 +54,7 @@ def test_a_classifier_answers_as_before(known: oml.ImageClassifier, manifest: om
     written = json.loads((tmp_path / "out" / "certificate.json").read_text())
     assert written["agreement"]["equal"] == 1.0
     assert written["faults"] == []
-    assert [row["batch_size"] for row in written["speed"]] == [1, 32]
+    assert [row["batch_size"] for row in written["costs"]["speed"]] == [1, 32]
     page = (tmp_path / "out" / "certificate.html").read_text()
     assert "Certificate of an exported model" in page
     assert all(name in page for name in CLASSES)

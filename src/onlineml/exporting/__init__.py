@@ -8,8 +8,9 @@ from onlineml.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from onlineml.exporting.certificate import Certificate as Certificate
-    from onlineml.exporting.certificate import Speed as Speed
     from onlineml.exporting.certificate import Tolerance as Tolerance
+    from onlineml.exporting.costs import Costs as Costs
+    from onlineml.exporting.costs import Speed as Speed
     from onlineml.exporting.export import Export as Export
     from onlineml.exporting.exported import ExportedModel as ExportedModel
     from onlineml.exporting.pieces import Agreement as Agreement
@@ -19,9 +20,10 @@ __getattr__, __dir__, __all__ = lazy_exports(
     {
         "Agreement": "pieces",
         "Certificate": "certificate",
+        "Costs": "costs",
         "Export": "export",
         "ExportedModel": "exported",
-        "Speed": "certificate",
+        "Speed": "costs",
         "Tolerance": "certificate",
     },
 )

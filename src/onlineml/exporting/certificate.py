@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import platform
-import statistics
-import time
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,21 +11,17 @@ import torch
 from onlineml.arguments.checks import share
 from onlineml.arguments.counted import count
 from onlineml.evaluation.render.html import Section, Table, page
+from onlineml.exporting.costs import Costs  # noqa: TC001 - a field
 from onlineml.exporting.pieces import Agreement  # noqa: TC001 - a field
 from onlineml.pages import markup
 from onlineml.storage.codec import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from onlineml.evaluation.comparison.result import Comparison
-    from onlineml.tasks.base import VisionModule
 
-__all__ = ["Certificate", "Speed", "Tolerance", "certified", "measured_speed"]
-
-_MOST_S = 1.0  # of each measurement
-_LEAST_RUNS = 3
-_BATCHES = (1, 32)
+__all__ = ["Certificate", "Tolerance", "certified"]
 
 
 @dataclass(frozen=True)
@@ -51,27 +44,12 @@ class Tolerance:
         share("equal", self.equal)
 
 
-@dataclass(frozen=True)
-class Speed:
-    """Milliseconds a photo of both models on the same machine, from uint8 pixels to answers; the median of some runs.
-
-    Attributes:
-        batch_size: photos in one run.
-        original_ms: of the original, in torch.
-        exported_ms: of the export.
-    """
-
-    batch_size: int
-    original_ms: float
-    exported_ms: float
-
-
 @dataclass(frozen=True, eq=False)
 class Certificate:
     """Record of how an exported model answers, beside the original.
 
     Attributes:
-        runtime: ``"onnx"``.
+        format: see `onlineml.export`.
         source: the original, without credentials.
         sha256: of the exported graph.
         manifest_hash: of the photos.
@@ -81,14 +59,12 @@ class Certificate:
         by_class: name, number of its images or objects, score of the original and of the export.
         agreement: of single answers.
         tolerance: what was allowed.
-        speed: by batch size.
-        original_bytes: size of the original's weights.
-        exported_bytes: size of the graph.
+        costs: of both.
         machine: processor, system and number of threads.
         packages: versions.
     """
 
-    runtime: str
+    format: str
     source: str
     sha256: str
     manifest_hash: str
@@ -97,9 +73,7 @@ class Certificate:
     by_class: tuple[tuple[str, int, float, float], ...]
     agreement: Agreement
     tolerance: Tolerance
-    speed: tuple[Speed, ...]
-    original_bytes: int
-    exported_bytes: int
+    costs: Costs
     machine: str
     packages: Mapping[str, str]
 
@@ -127,10 +101,7 @@ class Certificate:
             f"{name} {before:.4f} -> {after:.4f} (difference {low:+.4f} to {high:+.4f}) on "
             f"{count(agreement.n_images, 'photo')}; {agreement.equal:.2%} of {answers} equal, "
             f"scores differ by at most {agreement.largest_score:.2g}{shift}; "
-            + ", ".join(
-                f"batch {s.batch_size}: {s.original_ms:.1f} -> {s.exported_ms:.1f} ms a photo" for s in self.speed
-            )
-            + f"; {self.original_bytes / 1e6:.1f} -> {self.exported_bytes / 1e6:.1f} MB"
+            f"{self.costs}"
         )
 
     def to_html(self) -> str:
@@ -140,7 +111,7 @@ class Certificate:
             for name, a, b, d, lo, hi in self.scores
         ]
         classes = [(name, n, f"{a:.3f}", f"{b:.3f}") for name, n, a, b in self.by_class]
-        speed = [(s.batch_size, f"{s.original_ms:.2f}", f"{s.exported_ms:.2f}") for s in self.speed]
+        speed = [(s.batch_size, f"{s.original_ms:.2f}", f"{s.exported_ms:.2f}") for s in self.costs.speed]
         facts = [("exported from", self.source or "a model that was not published")]
         facts += [
             ("photos", f"{self.split} of the dataset {self.manifest_hash}"),
@@ -163,10 +134,9 @@ def certified(
     comparison: Comparison,
     agreement: Agreement,
     *,
+    format: str,  # noqa: A002 - as of `onlineml.export`
     tolerance: Tolerance,
-    speed: tuple[Speed, ...],
-    original_bytes: int,
-    exported_bytes: int,
+    costs: Costs,
     sha256: str,
     packages: Mapping[str, str],
 ) -> Certificate:
@@ -174,7 +144,7 @@ def certified(
     main = comparison.score(comparison.main)
     others = [one for one in comparison.scores if one.name != comparison.main]
     return Certificate(
-        runtime="onnx",
+        format=format,
         source=comparison.a.model_ref,
         sha256=sha256,
         manifest_hash=comparison.a.manifest_hash,
@@ -183,39 +153,7 @@ def certified(
         by_class=tuple((part.value, part.n, part.a, part.b) for part in comparison.by_class),
         agreement=agreement,
         tolerance=tolerance,
-        speed=speed,
-        original_bytes=original_bytes,
-        exported_bytes=exported_bytes,
+        costs=costs,
         machine=f"{platform.machine()}, {platform.system()}, {count(torch.get_num_threads(), 'thread')}",
         packages=packages,
     )
-
-
-def measured_speed(model: VisionModule, exported: Any) -> tuple[Speed, ...]:
-    """Measure both on random pixels, in turn, after one run of each.
-
-    Args:
-        model: the original, in evaluation mode.
-        exported: an `onlineml.exporting.exported.ExportedModel`.
-    """
-    found = []
-    for size in _BATCHES:
-        pixels = torch.randint(0, 256, (size, *exported.input_size_hw(), 3), dtype=torch.uint8)
-        image, rows = pixels.permute(0, 3, 1, 2), pixels.numpy()
-        with torch.inference_mode():
-            times = _in_turn((partial(model, image), partial(exported.run, rows)))
-        found.append(Speed(size, *(1000 * statistics.median(of) / size for of in times)))
-    return tuple(found)
-
-
-def _in_turn(sides: tuple[Callable[[], object], ...]) -> list[list[float]]:
-    for side in sides:
-        side()
-    times: list[list[float]] = [[] for _ in sides]
-    end = time.perf_counter() + _MOST_S * len(sides)
-    while len(times[0]) < _LEAST_RUNS or time.perf_counter() < end:
-        for side, seconds in zip(sides, times, strict=True):
-            begin = time.perf_counter()
-            side()
-            seconds.append(time.perf_counter() - begin)
-    return times

@@ -15,8 +15,11 @@ from onlineml.errors import AlreadyExistsError, ConfigError, ExportError, Weight
 from onlineml.evaluation.comparison.compare import compare
 from onlineml.evaluation.render.card import model_card
 from onlineml.exporting import bundle
-from onlineml.exporting.certificate import Certificate, Tolerance, certified, measured_speed
+from onlineml.exporting.calibration import calibration_inputs
+from onlineml.exporting.certificate import Certificate, Tolerance, certified
+from onlineml.exporting.costs import measured_costs
 from onlineml.exporting.exported import FORMAT, Described
+from onlineml.exporting.quantize import to_int8
 from onlineml.inference.evaluate import evaluate
 from onlineml.project.project import Project
 from onlineml.registry.versions import EXPORT, ModelVersion, resolve
@@ -25,7 +28,6 @@ from onlineml.storage.documents import decoded
 from onlineml.storage.location import Location, Options, Url
 from onlineml.storage.urls import storable
 from onlineml.tasks import task_of
-from onlineml.tasks.eval_mode import eval_mode
 from onlineml.tasks.loading import load_model
 
 if TYPE_CHECKING:
@@ -35,8 +37,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Export", "export", "load_export"]
 
-Format = Literal["onnx"]
+Format = Literal["onnx", "onnx-int8"]
 
+# in integers, blood cells whose scores are near a threshold fall on its other side: 94 % of the answers are equal where
+# the mAP falls by a quarter of a point
+_TOLERANCES = {"onnx": Tolerance(), "onnx-int8": Tolerance(equal=0.9)}
 _RUN = """
 ## Running it
 
@@ -97,8 +102,10 @@ def export(
             version.
         data: labelled photos for the certificate; None for the dataset that a project's version was trained on.
         split: of them; photos that the model was trained on prove nothing.
-        format: ``"onnx"``.
-        tolerance: what the export may lose; None for `Tolerance`'s defaults.
+        format: ``"onnx"``, in 32-bit floats, or ``"onnx-int8"``, whose weights and activations are 8-bit integers,
+            calibrated on up to 200 photos of another split: val, or else train. It is a quarter of the size; how
+            much faster it is, the certificate says.
+        tolerance: what the export may lose; None for `Tolerance`'s defaults, in integers for ``equal=0.9``.
         storage_options: of the filesystem, for model and url.
 
     Returns:
@@ -112,7 +119,7 @@ def export(
     """
     one_of("format", format, get_args(Format))
     one_of("split", split, SPLITS)
-    tolerance = Tolerance() if tolerance is None else tolerance
+    tolerance = _TOLERANCES[format] if tolerance is None else tolerance
     instance("tolerance", tolerance, Tolerance, "a Tolerance, such as Tolerance(equal=0.95)")
     opened, home = _opened(model, storage_options)
     folder = _folder(home, url, format, storage_options)
@@ -120,19 +127,38 @@ def export(
         raise AlreadyExistsError(f"{folder} contains an export already; give another url=")
     photos = _photos(home, opened.manifest_hash, data)
     pieces: ExportPieces = task_of(opened).load("export")()
-    graph = pieces.graph(opened).SerializeToString()
-    described = _described(opened, pieces, graph)
-    exported = pieces.exported(described, graph, reference=str(folder))
+    exported, graph = _made(opened, pieces, photos, str(folder), split=split, format=format)
     certificate, scores = _certificate(opened, exported, pieces, graph, photos, split=split, tolerance=tolerance)
-    if certificate.faults():
-        raise ExportError(
-            f"the exported model does not answer as the original: {'; '.join(certificate.faults())}; nothing was "
-            "written. Give tolerance=Tolerance(...) if this is good enough"
-        )
-    bundle.publish(
-        folder, {**_papers(opened, certificate, scores), bundle.GRAPH: graph, EXPORT: encode(described, indent=1)}
-    )
+    _refuse_faults(certificate)
+    files = {bundle.GRAPH: graph, EXPORT: encode(exported.described, indent=1)}
+    bundle.publish(folder, {**files, **_papers(opened, certificate, scores)})
     return Export(folder, certificate)
+
+
+def _refuse_faults(certificate: Certificate) -> None:
+    if found := certificate.faults():
+        raise ExportError(
+            f"the exported model does not answer as the original: {'; '.join(found)}; nothing was written. "
+            "Give tolerance=Tolerance(...) if this is good enough"
+        )
+
+
+def _made(
+    model: VisionModule,
+    pieces: ExportPieces,
+    photos: Manifest,
+    reference: str,
+    *,
+    split: str,
+    format: Format,  # noqa: A002
+) -> tuple[ExportedModel, bytes]:
+    """Return the export as a model and as a file."""
+    graph: bytes = pieces.graph(model).SerializeToString()
+    exported = pieces.exported(_described(model, pieces, graph, "onnx"), graph, reference=reference)
+    if format == "onnx":
+        return exported, graph
+    graph = to_int8(graph, calibration_inputs(exported, photos, certified_on=split))
+    return pieces.exported(_described(model, pieces, graph, format), graph, reference=reference), graph
 
 
 def _certificate(
@@ -147,15 +173,12 @@ def _certificate(
 ) -> tuple[Certificate, Any]:
     """Score both models on the same photos; also return the scores of the export."""
     before, after = evaluate(model, photos, split=split), evaluate(cast("Any", exported), photos, split=split)
-    with eval_mode(model):
-        speed = measured_speed(model, exported)
     certificate = certified(
         compare(before, after),
         pieces.agreement(before, after),
+        format=exported.described.runtime,
         tolerance=tolerance,
-        speed=speed,
-        original_bytes=sum(value.nbytes for value in model.network.state_dict().values()),
-        exported_bytes=len(graph),
+        costs=measured_costs(model, exported, graph),
         sha256=exported.described.sha256,
         packages={name: version(name) for name in _PACKAGES},
     )
@@ -232,11 +255,11 @@ def _photos(home: Location | None, manifest_hash: str, data: Manifest | None) ->
     return Project.open(project.url, storage_options=project.options).datasets.get(manifest_hash)
 
 
-def _described(model: VisionModule, pieces: ExportPieces, graph: bytes) -> Described:
+def _described(model: VisionModule, pieces: ExportPieces, graph: bytes, format: Format) -> Described:  # noqa: A002
     limit: Any = getattr(model, "max_objects", None)
     return Described(
         format=FORMAT,
-        runtime="onnx",
+        runtime=format,
         task=model.task,
         class_names=tuple(model.class_names),
         size_hw=model.input_size_hw(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -12,7 +13,7 @@ from msgspec import Meta
 from onlineml.errors import MissingDependencyError, StorageError, WeightsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -31,7 +32,7 @@ class Described(msgspec.Struct, frozen=True):
 
     Attributes:
         format: of this file.
-        runtime: ``"onnx"``.
+        runtime: ``"onnx"``, or ``"onnx-int8"`` if the graph is in integers.
         task: as of a model.
         class_names: in the order of the outputs.
         size_hw: height and width of the input; of a detector, of the largest.
@@ -118,6 +119,7 @@ class ExportedModel:
         if self.thresholds is not None and set(self.thresholds) != set(self.class_names):
             raise StorageError(f"{reference}: its thresholds are not those of its classes; export the model again")
         self._session = opened_session(content, source=reference)
+        self._kept: list[NDArray[np.uint8]] | None = None
         inputs, found = (
             [one.name for one in ends] for ends in (self._session.get_inputs(), self._session.get_outputs())
         )
@@ -149,7 +151,20 @@ class ExportedModel:
         return dict(zip(self.outputs, self._session.run(None, {"image": image}), strict=True))
 
     def _answers(self, image: Tensor) -> dict[str, NDArray[Any]]:
-        return self.run(np.ascontiguousarray(image.permute(0, 2, 3, 1).numpy()))
+        pixels = np.ascontiguousarray(image.permute(0, 2, 3, 1).numpy())
+        if self._kept is not None:
+            self._kept.append(pixels)
+        return self.run(pixels)
+
+    @contextmanager
+    def keeping_inputs(self) -> Iterator[list[NDArray[np.uint8]]]:
+        """Yield a list that gets the input of each prediction within the block, (B, H, W, 3) uint8."""
+        kept: list[NDArray[np.uint8]] = []
+        self._kept = kept
+        try:
+            yield kept
+        finally:
+            self._kept = None
 
 
 class ExportedLabels(ExportedModel):

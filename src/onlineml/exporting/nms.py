@@ -93,4 +93,8 @@ def with_nms(network: Any, *, n_classes: int, candidates: int, max_objects: int,
         max_iou=max_iou,
     )
     selection = onnx.parser.parse_model(text)
-    return onnx.compose.merge_models(network, selection, io_map=[(name, name) for name in BOXES])
+    merged = onnx.compose.merge_models(network, selection, io_map=[(name, name) for name in BOXES])
+    versions = {one.domain: one.version for one in merged.opset_import}  # merging leaves each twice
+    del merged.opset_import[:]
+    merged.opset_import.extend(onnx.helper.make_opsetid(*one) for one in versions.items())
+    return merged
