@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,6 +43,10 @@ def test_a_classifier_in_integers(known: oml.ImageClassifier, manifest: oml.Mani
     assert done.certificate.agreement.equal == 1.0
     assert done.certificate.agreement.largest_score > 0  # it is another graph
     graph = onnx.load(tmp_path / "int8" / "model.onnx")
+    facts = {one.key: one.value for one in graph.metadata_props}  # for who has nothing but this file
+    assert json.loads(facts["class_names"]) == list(known.class_names)
+    assert json.loads(facts["size_hw"]) == list(known.input_size_hw())
+    assert facts["fit"] == known.input_fit
     assert kinds(graph) == {"Conv": [True], "Gemm": [False]}  # the last layer stays in float
     before, after = oml.predict(known, manifest), oml.predict(done.load(), manifest)
     assert [row.label for row in before] == [row.label for row in after]

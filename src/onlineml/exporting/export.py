@@ -19,6 +19,7 @@ from onlineml.exporting.calibration import calibration_inputs
 from onlineml.exporting.certificate import Certificate, Tolerance, certified
 from onlineml.exporting.costs import measured_costs
 from onlineml.exporting.exported import FORMAT, Described
+from onlineml.exporting.graph import onnx_package
 from onlineml.exporting.quantize import to_int8
 from onlineml.inference.evaluate import evaluate
 from onlineml.project.project import Project
@@ -153,12 +154,20 @@ def _made(
     format: Format,  # noqa: A002
 ) -> tuple[ExportedModel, bytes]:
     """Return the export as a model and as a file."""
-    graph: bytes = pieces.graph(model).SerializeToString()
+    graph: bytes = _with_facts(pieces.graph(model), model, pieces).SerializeToString()
     exported = pieces.exported(_described(model, pieces, graph, "onnx"), graph, reference=reference)
     if format == "onnx":
         return exported, graph
     graph = to_int8(graph, calibration_inputs(exported, photos, certified_on=split))
     return pieces.exported(_described(model, pieces, graph, format), graph, reference=reference), graph
+
+
+def _with_facts(graph: Any, model: VisionModule, pieces: ExportPieces) -> Any:
+    """Write into a graph what its outputs mean, for those who have no other file of the export."""
+    facts = {"class_names": list(model.class_names), "size_hw": model.input_size_hw(), "cutoffs": pieces.cutoffs(model)}
+    texts = {name: encode(value).decode() for name, value in facts.items()}
+    onnx_package().helper.set_model_props(graph, {**texts, "task": model.task, "fit": model.input_fit})
+    return graph
 
 
 def _certificate(
