@@ -2,7 +2,8 @@
 
 The photos are embedded once by the network that comes by pip (EfficientNet-Lite0 at 160 px), as `review_queue` does
 in a project without a model. Every 20 answers a linear head is fitted; the last one, at 15 % of the train split, is
-scored on the test split. *Full* is the same head with all labels of the train split.
+scored on the test split. *Full* is the same head with all labels of the train split; fine-tuning on all of sign digits
+comes to about .98.
 
 - *ours*: photos that represent the others, weighted by the head's doubt about them.
 - *random order*.

@@ -13,9 +13,11 @@ from onlineml.data.images.decode import decode
 from onlineml.data.manifest.manifest import Manifest
 from onlineml.data.manifest.schema import COLUMNS
 from onlineml.errors import BadImageError
+from onlineml.models.stages import WithStages
 from onlineml.storage.location import Location
 from onlineml.storage.reading import read_many
 from onlineml.tasks import task_of
+from onlineml.tasks.classifier import ClassifierModule
 from onlineml.training.features import contents_of, linear_head
 from onlineml.training.probe import collect_features
 
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["box_features", "embedder", "inside", "pixels_features", "unannotated"]
 
-_SIDE = 160  # a head of all labels of sign digits has an accuracy of .938 there; 224 px cost twice as much
+_SIDE = 160  # 224 px cost twice as much
 _BATCH = 32
 _AROUND = 0.1  # of a box's sides, to each side of it: a little of where it lies
 
@@ -37,11 +39,14 @@ _AROUND = 0.1  # of a box's sides, to each side of it: a little of where it lies
 def embedder() -> VisionModule:
     """Return a network with published weights that sees whole photos, of any task; its last layer says nothing.
 
-    Its `origin` says where the weights come from; without any on this machine or its hub they are random.
+    The features are those of several stages, see `WithStages`. Its `origin` says where the weights come from; without
+    any on this machine or its hub they are random.
     """
     model: VisionModule = task_of("multilabel").load("module")(class_names=("anything",))  # stretches, never crops
+    assert isinstance(model, ClassifierModule)  # noqa: S101 - for the type checker
+    model.network, model.head_name = WithStages(model.network, model.head_name), "head"
     model.size_hw = (_SIDE, _SIDE)
-    return model.eval()
+    return model.to(memory_format=torch.channels_last).eval()
 
 
 def unannotated(data: Manifest) -> Manifest:
