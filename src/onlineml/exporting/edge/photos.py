@@ -45,14 +45,18 @@ def rgb(image: Image.Image) -> Pixels:
 def resized(pixels: Pixels, size_hw: Any, *, mean: bool, step: float = 0.0) -> Pixels:
     """Resize by the mean of each area, or bilinearly; `step` is the width of a new pixel, else the size decides."""
     values = pixels.astype(np.float64)
-    for axis, n in enumerate(size_hw):
+    for axis, n in ((1, size_hw[1]), (0, size_hw[0])):
         wide = step or values.shape[axis] / n
         places = np.arange(n + 1) * wide if mean else np.arange(n) * wide + wide / 2 - 0.5
         values = np.insert(values.cumsum(axis), 0, 0, axis) if mean else values
         places = np.clip(places, 0, values.shape[axis] - 1)
         low, high = places.astype(int), np.minimum(places.astype(int) + 1, values.shape[axis] - 1)
         share = np.expand_dims(places - low, (1 - axis, 2))
-        values = values.take(low, axis) * (1 - share) + values.take(high, axis) * share
+        share = share if mean else np.round(share * 2048) / 2048  # OpenCV's precision of bilinear weights
+        parts = values.take(low, axis) * (1 - share), values.take(high, axis) * share
+        if axis == 0 and not mean:  # and of the second sum: quarters of a grey level
+            parts = np.floor(4 * parts[0]) / 4, np.floor(4 * parts[1]) / 4
+        values = parts[0] + parts[1]
         values = np.diff(values, axis=axis) / np.expand_dims(np.diff(places), (1 - axis, 2)) if mean else values
     return np.floor(values + 0.5).astype(np.uint8)  # halves go up, as where OpenCV averages 2 x 2 pixels
 
