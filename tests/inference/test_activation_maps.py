@@ -117,6 +117,33 @@ class Flat(nn.Module):
         return self.head(x.mean((2, 3)))
 
 
+class ChannelsLast(Averaged):
+    """The same, with height and width before the channels, as in Swin; and an attention of all parts to all parts."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__(num_classes)
+        self.last, self.attention = nn.Identity(), nn.Identity()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        found = self.last(self.places(x).permute(0, 2, 3, 1))
+        parts = found.flatten(1, 2)
+        self.attention((parts @ parts.mT)[:, None])
+        return self.head(found.mean((1, 2)))
+
+
+def test_height_and_width_may_come_before_the_channels_and_attention_is_no_map():
+    usual = _model(Averaged(3))
+    other = _model(ChannelsLast(3))
+    other.network.load_state_dict(usual.network.state_dict())
+    photos = _stack(_photo(0, 0, 0), _photo(1, 16, 8), _photo(2, 8, 32))
+
+    expected, found = activation_maps(usual, photos), activation_maps(other, photos)
+
+    assert np.ptp(expected.maps[0]) > 0.5
+    np.testing.assert_allclose(found.maps, expected.maps, atol=1e-6)
+    np.testing.assert_array_equal(found.label_ids, expected.label_ids)
+
+
 def test_what_has_no_places_is_refused():
     with pytest.raises(ConfigError, match="Flat has no layer whose output is"):
         activation_maps(_model(Flat()), _stack(_photo(0, 0, 0)))

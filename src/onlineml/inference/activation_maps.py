@@ -25,7 +25,7 @@ from onlineml.tasks import task_of
 from onlineml.tasks.classifier import ClassifierModule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
@@ -76,6 +76,8 @@ def activation_maps(model: ClassifierModule, images: Tensor, *, label: str | Non
         scores = model.probabilities(logits.detach().float())
         ids = scores.argmax(1) if chosen is None else torch.full((len(images),), chosen, device=logits.device)
         (slopes,) = torch.autograd.grad(logits.gather(1, ids[:, None]).sum(), features)
+    if not _are_places(features.shape[2:], images.shape[2:]):  # (n, height, width, channels), as in Swin
+        slopes, features = slopes.permute(0, 3, 1, 2), features.permute(0, 3, 1, 2)
     maps = (slopes.mean((2, 3), keepdim=True) * features.detach()).sum(1, keepdim=True).clamp(min=0).float()
     maps = interpolate(maps, images.shape[2:], mode="bilinear", align_corners=False)[:, 0]
     maps = maps / maps.amax((1, 2), keepdim=True).clamp(min=torch.finfo(maps.dtype).tiny)
@@ -151,8 +153,10 @@ def _with_features(model: ClassifierModule, images: Tensor) -> tuple[Tensor, Ten
     found: list[Tensor] = []
 
     def note(_module: Any, _inputs: Any, output: Any) -> None:
-        if isinstance(output, torch.Tensor) and output.ndim == 4 and output.shape[2] * output.shape[3] > 1:
-            found.append(output)
+        if isinstance(output, torch.Tensor) and output.ndim == 4:
+            sides = (output.shape[2:], output.shape[1:3])
+            if any(_are_places(side_hw, images.shape[2:]) for side_hw in sides):
+                found.append(output)
 
     hooks = [module.register_forward_hook(note) for module in model.network.modules() if module is not model.network]
     try:
@@ -167,6 +171,13 @@ def _with_features(model: ClassifierModule, images: Tensor) -> tuple[Tensor, Ten
             "channels, height, width), so there is no map of places: use a convolutional one"
         )
     return logits, found[-1]
+
+
+def _are_places(side_hw: Sequence[int], image_hw: Sequence[int]) -> bool:
+    """Return whether two sides are those of the image in steps of some pixels; those of attention are not."""
+    step = max(round(image_hw[0] / max(side_hw[0], 1)), 1)
+    fits = (abs(side - own / step) <= 1 for side, own in zip(side_hw, image_hw, strict=True))
+    return side_hw[0] * side_hw[1] > 1 and all(fits)
 
 
 def _drawn(
