@@ -65,7 +65,7 @@ def _row(*values: int) -> torch.Tensor:
 
 
 def test_of_nothing_nothing_is_known() -> None:
-    found = compare_mirrored(Sides("classification"), [])
+    found = compare_mirrored(*[Sides("classification")] * 2, [])
     assert (found.n_images, found.harmful, found.p) == (0, False, 1.0)
     assert math.isnan(found.plain)
 
@@ -76,13 +76,13 @@ def test_of_nothing_nothing_is_known() -> None:
 def test_harm_is_a_clear_loss(n_worse: int, n_better: int, n_same: int) -> None:
     images = [_row(9, 0, 0)] * n_worse + [_row(0, 0, 9)] * n_better + [_row(0, 9, 0)] * n_same
     labels = torch.tensor([0] * (n_worse + n_better) + [1] * n_same)
-    found = compare_mirrored(Sides("classification"), [{"image": torch.stack(images), "label": labels}])
+    found = compare_mirrored(*[Sides("classification")] * 2, [{"image": torch.stack(images), "label": labels}])
 
     n, n_apart = len(labels), n_worse + n_better
     p = stats.binomtest(n_better, n_apart, alternative="less").pvalue if n_apart else 1.0
     assert found.p == pytest.approx(p)
     assert (found.plain, found.mirrored) == pytest.approx(((n_worse + n_same) / n, (n_better + n_same) / n))
-    assert found.harmful is ((n_worse, n_better, n_same) in {(7, 0, 0), (30, 2, 9)})
+    assert found.harmful is ((n_worse, n_better, n_same) in {(6, 0, 0), (7, 0, 0), (30, 2, 9)})
 
 
 def test_a_set_of_labels_is_scored_by_its_highest_ranks() -> None:
@@ -95,7 +95,7 @@ def test_a_set_of_labels_is_scored_by_its_highest_ranks() -> None:
         (_row(9, 5, 1), [0.0, 0.0, nan], nan, nan),  # no label: does not count
     ]
     batches = [{"image": torch.stack([row[0]]), "label": torch.tensor([row[1]])} for row in rows]
-    found = compare_mirrored(Sides("multilabel"), batches)
+    found = compare_mirrored(*[Sides("multilabel")] * 2, batches)
 
     assert found.n_images == 4
     assert found.plain == pytest.approx(np.nanmean([row[2] for row in rows]))

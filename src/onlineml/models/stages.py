@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,11 +11,11 @@ from torch import nn
 from onlineml.models.modes import in_eval_mode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from torch import Tensor
 
-__all__ = ["WithStages"]
+__all__ = ["WithStages", "pooled_stages", "stage_names"]
 
 _SIDE = 64  # pixels of the image by which the stages are found
 _LISTS = ("blocks", "features")  # the stages of timm's and of torchvision's networks
@@ -44,29 +45,51 @@ class WithStages(nn.Module):
     def __init__(self, network: nn.Module, head: str) -> None:
         super().__init__()
         last: Any = network.get_submodule(head)
-        found = [*_stages(network)][-4:-1]
+        found = [*_stages(network, (_SIDE, _SIDE))][-4:-1]
         network.set_submodule(head, nn.Identity())
         self.network = network
         self.stages = tuple(name for name, _ in found)
         self.head = nn.Linear(last.in_features + 2 * sum(channels for _, channels in found), last.out_features)
 
     def forward(self, image: Tensor) -> Tensor:
-        maps: list[Tensor] = []
-        hooks = [
-            self.network.get_submodule(name).register_forward_hook(lambda _module, _inputs, output: maps.append(output))
-            for name in self.stages
-        ]
-        try:
+        with pooled_stages(self.network, self.stages) as pooled:
             last = self.network(image)
-        finally:
-            for hook in hooks:
-                hook.remove()
-        pooled = [values for stage in maps for values in (stage.mean((2, 3)), stage.amax((2, 3)))]
         logits: Tensor = self.head(torch.cat([last, *pooled], dim=1))
         return logits
 
 
-def _stages(network: nn.Module) -> Iterator[tuple[str, int]]:
+@contextmanager
+def pooled_stages(network: nn.Module, names: Sequence[str]) -> Iterator[list[Tensor]]:
+    """Yield a list that grows by the means and maxima of each of the modules, (B, 2 C), in each pass of a network.
+
+    Args:
+        network: with the modules.
+        names: of modules whose outputs are (B, C, H, W).
+    """
+    found: list[Tensor] = []
+
+    def note(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
+        found.append(torch.cat([output.mean((2, 3)), output.amax((2, 3))], dim=1))
+
+    hooks = [network.get_submodule(name).register_forward_hook(note) for name in names]
+    try:
+        yield found
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def stage_names(network: nn.Module, size_hw: tuple[int, int] = (_SIDE, _SIDE)) -> tuple[str, ...]:
+    """Return the names of the modules at the end of the three stages before a network's last one; see `WithStages`.
+
+    Args:
+        network: takes (B, 3, H, W).
+        size_hw: of the image by which the stages are found.
+    """
+    return tuple(name for name, _ in [*_stages(network, size_hw)][-4:-1])
+
+
+def _stages(network: nn.Module, size_hw: tuple[int, int]) -> Iterator[tuple[str, int]]:
     """The last module of each run of modules with the same number of channels, and that number."""
     name = next((name for name in _LISTS if isinstance(getattr(network, name, None), nn.Sequential)), None)
     if name is None:
@@ -74,13 +97,18 @@ def _stages(network: nn.Module) -> Iterator[tuple[str, int]]:
     outputs: list[tuple[str, int]] = []
 
     def look(own: str) -> Any:
-        return lambda _module, _inputs, output: outputs.append((own, output.shape[1]))
+        def note(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
+            if output.ndim == 4:  # not the parts of a transformer
+                outputs.append((own, output.shape[1]))
 
+        return note
+
+    device = next(network.parameters()).device
     parts = network.get_submodule(name).named_children()
     hooks = [part.register_forward_hook(look(f"{name}.{own}")) for own, part in parts]
     try:
         with in_eval_mode(network):
-            network(torch.zeros(1, 3, _SIDE, _SIDE))
+            network(torch.zeros(1, 3, *size_hw, device=device))
     finally:
         for hook in hooks:
             hook.remove()

@@ -7,9 +7,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from onlineml.errors import StoppedError
+from onlineml.models.stages import pooled_stages, stage_names
 from onlineml.tasks.choosing.costs import STEP_FORWARDS
 from onlineml.training.callbacks import WeightsSnapshot
-from onlineml.training.flips import flips_by_validation, flips_line
+from onlineml.training.flips import StagedHead, flips_line, lost_by_mirrors
 from onlineml.training.probe import collect_features, probe_head
 from onlineml.training.progress import tell
 
@@ -74,21 +75,24 @@ def warm_up_head(
         share_s = max(0.5 * budget_s, min(_PROBE_SHARE * budget_s, budget_s - rest_s))
         return n >= _PROBE_IMAGES or clock.spent() > share_s
 
-    train = collect_features(model, head, load("train", train=True, augmented=False), enough=enough)
+    chooses = getattr(datamodule, "chooses_flips", False)
+    names = stage_names(model.network, model.input_size_hw()) if chooses else ()
+    with pooled_stages(model.network, names) as pooled:
+        train = collect_features(model, head, load("train", train=True, augmented=False), enough=enough)
     forward_s = (time.monotonic() - begin) / len(train[1])
     affordable = budget_s is None or n_val * forward_s < _VAL_SHARE * budget_s
     val = collect_features(model, head, load("val")) if n_val and affordable else None
     probe = probe_head(model, head, train, val)
     before = None if val is None else WeightsSnapshot.of(model, probe.metrics)
-    mirrored = None if val is None else flips_by_validation(model, datamodule, forward_s=forward_s, budget_s=budget_s)
-    lost = mirrored.plain - mirrored.mirrored if mirrored is not None and mirrored.harmful else None
-    epochs = math.inf
-    if budget_s is not None:
-        left_s = budget_s - clock.spent()
-        epochs = left_s / (STEP_FORWARDS * forward_s) / len(datamodule.rows_of("train"))
+    lost = None
+    if val is not None and chooses:
+        answer = StagedHead(model, head, names, train, pooled)
+        lost = lost_by_mirrors(model, answer, datamodule, forward_s=forward_s, budget_s=budget_s)
+    left_s = math.inf if budget_s is None else budget_s - clock.spent()
+    epochs = left_s / (STEP_FORWARDS * forward_s) / len(datamodule.rows_of("train"))
     penalty = None if math.isnan(probe.penalty) else probe.penalty
     plan = {"probe_images": len(train[1]), "probe_penalty": penalty, "short": epochs < _SHORT_EPOCHS}
-    return plan | {"flips_lose": lost}, before
+    return {**plan, "flips_lose": lost}, before
 
 
 def follow_flips(
