@@ -177,9 +177,11 @@ def test_a_storm_while_writing_is_waited_out(
 def test_a_storm_that_does_not_end_is_an_error(
     bucket: str, options: dict[str, Any], fault_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("ONLINEML_PATIENCE_S", "2")
-    fault_proxy.fault = lambda *_: "503"
     once = {**options, "config_kwargs": {"retries": {"total_max_attempts": 1}}}
+    io.write_bytes(io.join(bucket, "a"), b"0", storage_options=once)  # making a client takes a while
+    monkeypatch.setenv("ONLINEML_PATIENCE_S", "2")
+    fault_proxy.seen.clear()
+    fault_proxy.fault = lambda *_: "503"
     with pytest.raises(StorageError, match="a: "):
         io.write_bytes(io.join(bucket, "a"), b"1", storage_options=once)
     assert len(fault_proxy.seen) > 1
