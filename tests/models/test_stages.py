@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from onlineml.models.stages import WithStages
+from onlineml.models.stages import WithStages, stage_names
 
 
 def _layer(before: int, after: int, *, stride: int = 2) -> nn.Sequential:
@@ -73,3 +73,10 @@ def test_other_networks_give_their_last_features(network: nn.Module) -> None:
     assert made.stages == ()
     assert made.head.in_features == 5
     assert made(torch.rand(2, 3, 32, 32)).shape == (2, 2)
+
+
+def test_the_parts_of_a_transformer_are_no_stages() -> None:
+    network = nn.Module()
+    network.blocks = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    network.forward = lambda image: network.blocks(image.mean((2, 3))[:, None].repeat(1, 5, 2)[..., :4]).mean(1)
+    assert stage_names(network, (32, 48)) == ()

@@ -200,12 +200,12 @@ class Attempt:
         """Apply the gate's verdict and return the outcome with it."""
         known = set(scores[0].class_names)
         new_classes = tuple(name for name in scores[1].class_names if name not in known)
-        how: dict[str, Any] = {"lineage": self.state.lineage, "more": self.more}
-        judge = Judge(self.gate, self.recipe, self.data, models=models, scores=scores, **how)
+        judge = Judge(
+            self.gate, self.recipe, self.data, lineage=self.state.lineage, models=models, scores=scores, more=self.more
+        )
         reason = bool(new_classes) or (changes is not None and corrected(changes, self.data))
         decided = judge.look(self.project, champion=outcome.champion, challenger=outcome.challenger, justified=reason)
-        test = self.data.select(split="test")
-        reasons = [*decided.reasons, *judge.notes(), *moved_notes(changes), *corrected_notes(changes, test)]
+        reasons = [*decided.reasons, *judge.notes(), *moved_notes(changes), *corrected_notes(changes, self.data)]
         if decided.verdict == INCONCLUSIVE and self.more is None:
             reasons += undecided_notes(self.data)
         promoted = False

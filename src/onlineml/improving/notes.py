@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from onlineml.data.manifest.changes import Changes
     from onlineml.data.manifest.manifest import Manifest
-from onlineml.tasks.kept_settings import KeptSettings
+    from onlineml.tasks.kept_settings import KeptSettings
 
 __all__ = ["augmentation_notes", "corrected_notes", "leak_notes", "moved_notes", "undecided_notes"]
 
@@ -59,9 +59,12 @@ def undecided_notes(data: Manifest) -> list[str]:
     return [text]
 
 
-def corrected_notes(changes: Changes | None, test: Manifest) -> list[str]:
+def corrected_notes(changes: Changes | None, data: Manifest) -> list[str]:
     """Return a sentence on test labels that were corrected since the champion's dataset."""
-    n = 0 if changes is None else len(set(changes.images("relabelled")).intersection(test.column("image_id")))
+    if changes is None:
+        return []
+    test_ids = data.column("image_id")[data.column("split") == "test"]
+    n = len(set(changes.images("relabelled")).intersection(test_ids))
     if not n:
         return []
     text = (

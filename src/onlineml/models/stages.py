@@ -45,7 +45,7 @@ class WithStages(nn.Module):
     def __init__(self, network: nn.Module, head: str) -> None:
         super().__init__()
         last: Any = network.get_submodule(head)
-        found = [*_stages(network, (_SIDE, _SIDE))][-4:-1]
+        found = _stages(network, (_SIDE, _SIDE))
         network.set_submodule(head, nn.Identity())
         self.network = network
         self.stages = tuple(name for name, _ in found)
@@ -86,14 +86,14 @@ def stage_names(network: nn.Module, size_hw: tuple[int, int] = (_SIDE, _SIDE)) -
         network: takes (B, 3, H, W).
         size_hw: of the image by which the stages are found.
     """
-    return tuple(name for name, _ in [*_stages(network, size_hw)][-4:-1])
+    return tuple(name for name, _ in _stages(network, size_hw))
 
 
-def _stages(network: nn.Module, size_hw: tuple[int, int]) -> Iterator[tuple[str, int]]:
-    """The last module of each run of modules with the same number of channels, and that number."""
+def _stages(network: nn.Module, size_hw: tuple[int, int]) -> list[tuple[str, int]]:
+    """The last modules, and channels, of the three runs of equally many channels before the last run."""
     name = next((name for name in _LISTS if isinstance(getattr(network, name, None), nn.Sequential)), None)
     if name is None:
-        return
+        return []
     outputs: list[tuple[str, int]] = []
 
     def look(own: str) -> Any:
@@ -112,7 +112,6 @@ def _stages(network: nn.Module, size_hw: tuple[int, int]) -> Iterator[tuple[str,
     finally:
         for hook in hooks:
             hook.remove()
-    following = [channels for _, channels in outputs[1:]]
-    for (own, channels), after in zip(outputs, [*following, None], strict=True):
-        if channels != after:
-            yield own, channels
+    following = [*(channels for _, channels in outputs[1:]), None]
+    ends = [one for one, after in zip(outputs, following, strict=False) if one[1] != after]
+    return ends[-4:-1]

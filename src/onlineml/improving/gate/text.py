@@ -151,11 +151,8 @@ def reason(
     if kind == "nothing":
         return f"{say.label(name)} cannot be compared: too few images, groups or objects"
     sure = f"with {100 * policy.level:.0f} % confidence"
-    both, by = (
-        f"{say.decimal(change.a)} to {say.decimal(change.b)}",
-        f"{signed(100 * change.difference, digits=1)} points",
-    )
-    moved = f"{say.label(name)} {both} ({by}{' with the further photos' if more else ''})"
+    by = f"{signed(100 * change.difference, digits=1)} points{' with the further photos' if more else ''}"
+    moved = f"{say.label(name)} {say.decimal(change.a)} to {say.decimal(change.b)} ({by})"
     if kind == "worse":
         return f"{moved}: worse, by {points(-upper)} or more {sure}"
     if kind == "fulfilled" and lower > 0:
