@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from onlineml.improving.searching.candidates import Candidate as Candidate
     from onlineml.improving.searching.cross_validation import cross_validate as cross_validate
     from onlineml.improving.searching.search import search as search
+    from onlineml.inference.calibrate import calibrate as calibrate
+    from onlineml.inference.calibrate import check_calibration as check_calibration
     from onlineml.inference.evaluate import evaluate as evaluate
     from onlineml.inference.predictor import predict as predict
     from onlineml.inference.video import predict_video as predict_video
@@ -63,7 +65,9 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "ObjectDetector": "tasks.detection",
         "Project": "project.project",
         "Recipe": "improving.recipe",
+        "calibrate": "inference.calibrate",
         "challenge": "improving.improve",
+        "check_calibration": "inference.calibrate",
         "compare": "evaluation.comparison.compare",
         "cross_validate": "improving.searching.cross_validation",
         "datamodule_for": "tasks.building",

@@ -17,7 +17,7 @@ from onlineml.errors import AlreadyExistsError, ConfigError, ExportError, NotFou
 from onlineml.exporting import Tolerance, exported, pieces
 from tiny import CLASSES, COUNTS
 from tiny_boxes import any_objects, drawn
-from tiny_projects import FACTORY, colour_project, with_champion
+from tiny_projects import FACTORY, colour_model, colour_project, fitted, with_champion
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,6 +60,24 @@ def test_a_classifier_answers_as_before(known: oml.ImageClassifier, manifest: om
     assert all(name in page for name in CLASSES)
     with pytest.raises(AlreadyExistsError, match="contains an export already"):
         oml.export(known, tmp_path / "out", data=manifest)
+
+
+def test_an_export_of_a_calibrated_model_is_calibrated_itself(manifest: oml.Manifest, tmp_path: Path) -> None:
+    model = fitted(colour_model(CLASSES), manifest)
+    with torch.no_grad():
+        model.class_head().weight.mul_(0.5)  # hardly sure of anything
+    oml.calibrate(model, manifest)
+    oml.export(model, tmp_path / "out", data=manifest)
+    exported = oml.load_export(tmp_path / "out")
+
+    assert model.calibration.temperature < 1
+    ours, theirs = (one.calibration.thresholds(0.25) for one in (model, exported))
+    assert ours == pytest.approx(theirs, abs=1e-5)
+    assert exported.calibration.model == exported.fingerprint()
+    before, after = (list(oml.predict(one, manifest, miss_rate=0.25)) for one in (model, exported))
+    assert [row.score for row in before] == pytest.approx([row.score for row in after], abs=1e-5)
+    assert all(isinstance(row.label_set, tuple) for row in after)
+    assert oml.check_calibration(exported, manifest, miss_rate=0.25, n_bootstrap=10).missed[0] <= 0.5
 
 
 def test_several_labels(labelled: tuple[VisionModule, oml.Manifest], tmp_path: Path) -> None:

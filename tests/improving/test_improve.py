@@ -477,6 +477,19 @@ def test_a_rename_republishes_the_same_weights_under_the_new_names(project, monk
     assert quick(project).verdict == "unchanged"
 
 
+def test_successors_of_a_calibrated_champion_are_calibrated_too(project):
+    model = oml.load_model(project.champion(), backbone=FACTORY)
+    oml.calibrate(model, project.freeze())
+    project.promote(project.publish(model), reason="calibrated")
+    project.classes.rename("red", "scarlet")
+    for outcome in (quick(project), correct(project, label="blue") and quick(project)):
+        now = oml.load_model(f"{project.url}/models/{outcome.challenger}", backbone=FACTORY)
+
+        assert now.calibration.model == now.fingerprint()
+        assert now.calibration.manifest_hash == outcome.dataset
+    assert now.calibration.model != model.calibration.model
+
+
 def test_a_champion_that_knows_no_class_of_today_and_an_empty_project_are_our_own_errors(project, tmp_path):
     stranger = colour_model(("teal", "pink"))
     project.promote(project.publish(stranger), reason="by hand")

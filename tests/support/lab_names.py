@@ -106,6 +106,32 @@ def torch_dataset(lab: Lab, names: dict[str, Any]) -> Any:
     return TensorDataset(pictures, torch.arange(4) % 2)
 
 
+def validated(lab: Lab, names: dict[str, Any]) -> oml.Manifest:
+    """Photos of which enough are for validation to calibrate on."""
+    for s, (split, n) in enumerate({"train": 1, "val": 20, "test": 4}.items()):
+        for c, (name, colour) in enumerate(SPECIES.items()):
+            folder = Path("many") / split / name
+            folder.mkdir(parents=True)
+            for i in range(n):
+                pixels = tiny.picture(colour, seed=7000 + 1000 * s + 100 * c + i)
+                (folder / f"{i}.jpg").write_bytes(tiny.jpeg(pixels))
+    found = oml.Manifest.from_folders(str(Path("many").resolve()))
+    return found.with_column("camera", ["north", "south"] * (len(found) // 2))
+
+
+def calibrated_detector(lab: Lab, names: dict[str, Any]) -> Any:
+    """One that found forty objects of each class."""
+    from onlineml.evaluation.calibration import Calibration
+    from onlineml.evaluation.calibration.curves import curve_of
+
+    found, scores = detector(lab, names), np.linspace(0.1, 0.9, 40)
+    curve = curve_of(scores, np.arange(40), np.append(scores, [0.2, 0.3]), n_photos=40)
+    curves = dict.fromkeys(found.class_names, curve)
+    model = found.fingerprint()
+    found.calibration = Calibration(model=model, split="val", manifest_hash="", n_photos=40, classes=curves)
+    return found
+
+
 def batches(lab: Lab, names: dict[str, Any]) -> Any:
     return oml.datamodule_for(data(lab, names), size=32)
 
@@ -169,6 +195,7 @@ BY_PAGE: dict[str, dict[str, Given]] = {
         "photos": lambda lab, names: "s3://lab/photos",
         "budget_s": lambda lab, names: 1,
     },
+    "calibrated.md": {"data": validated, "detector": calibrated_detector},
     "jupyterhub.md": {"c": hub_configuration},
 }
 

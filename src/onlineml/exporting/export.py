@@ -15,7 +15,7 @@ from onlineml.errors import AlreadyExistsError, ConfigError, ExportError, Weight
 from onlineml.evaluation.comparison.compare import compare
 from onlineml.evaluation.render.card import model_card
 from onlineml.exporting import bundle
-from onlineml.exporting.calibration import calibration_inputs
+from onlineml.exporting.calibration import calibrate_export, calibration_inputs
 from onlineml.exporting.certificate import Certificate, Tolerance, certified
 from onlineml.exporting.costs import measured_costs
 from onlineml.exporting.exported import FORMAT, Described
@@ -131,6 +131,7 @@ def export(
     exported, graph = _made(opened, pieces, photos, str(folder), split=split, format=format)
     certificate, scores = _certificate(opened, exported, pieces, graph, photos, split=split, tolerance=tolerance)
     _refuse_faults(certificate)
+    calibrate_export(exported, opened, photos)
     files = {bundle.GRAPH: graph, EXPORT: encode(exported.described, indent=1)}
     bundle.publish(folder, {**files, **_papers(opened, certificate, scores)})
     return Export(folder, certificate)

@@ -11,6 +11,7 @@ import torch
 from msgspec import Meta
 
 from onlineml.errors import MissingDependencyError, StorageError, WeightsError
+from onlineml.evaluation.calibration.calibration import Calibration  # noqa: TC001 - msgspec reads it
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -44,6 +45,7 @@ class Described(msgspec.Struct, frozen=True):
         cutoffs: score of each class from which it is predicted; None where an image has exactly one class.
         whole: whether photos are stretched to the input, or else cropped.
         max_objects: maximum number of objects of a detector.
+        calibration: of the graph's answers; None where the model was not calibrated.
     """
 
     format: Annotated[int, Meta(ge=1, le=FORMAT)]
@@ -59,6 +61,7 @@ class Described(msgspec.Struct, frozen=True):
     cutoffs: dict[str, _Share] | None = None
     whole: bool = False
     max_objects: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
+    calibration: Calibration | None = None
 
 
 def opened_session(content: bytes, *, source: str) -> Any:
@@ -118,6 +121,7 @@ class ExportedModel:
         self.thresholds, self.whole, self.max_objects = described.thresholds, described.whole, described.max_objects
         if self.thresholds is not None and set(self.thresholds) != set(self.class_names):
             raise StorageError(f"{reference}: its thresholds are not those of its classes; export the model again")
+        self.calibrate(described.calibration)
         self._session = opened_session(content, source=reference)
         self._kept: list[NDArray[np.uint8]] | None = None
         inputs, found = (
@@ -127,6 +131,17 @@ class ExportedModel:
             raise WeightsError(
                 f"{reference} has inputs {inputs} and outputs {found}: expected ['image'] and {list(self.outputs)}"
             )
+
+    def calibrate(self, calibration: Calibration | None) -> None:
+        """Take a calibration of this graph; None for none."""
+        if calibration is not None and set(calibration.classes) != set(self.class_names):
+            raise StorageError(f"{self.reference}: its calibration is not that of its classes; export the model again")
+        self.calibration = calibration
+        self.described = msgspec.structs.replace(self.described, calibration=calibration)
+
+    def fingerprint(self) -> str:
+        """Return the hash of the graph, which decides the answers, for `onlineml.check_calibration`."""
+        return self.described.sha256
 
     def input_size_hw(self) -> tuple[int, int]:
         """Height and width of the input in pixels."""

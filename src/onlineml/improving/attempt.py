@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from onlineml import registry
 from onlineml.errors import ConflictError, StoppedError
+from onlineml.improving.challenger.calibrated import calibrate_again
 from onlineml.improving.challenger.score import scores_now
 from onlineml.improving.challenger.strategy import chosen_how
 from onlineml.improving.challenger.successor_pieces import successor_pieces
@@ -123,8 +124,10 @@ class Attempt:
     def _renamed(self, champion: ModelVersion, before: str, names: Sequence[str]) -> Outcome:
         """Publish the champion's weights under the present names of its classes, and promote that version."""
         model = load_model(champion, backbone=self.recipe.own_backbone)
+        calibration = model.calibration
         model.rename_classes(names)
         model.manifest_hash = self.data.hash
+        calibrate_again(model, calibration, self.data, self.recipe)
         scores = self._scores_of(model) if self._test_images() else None
         version = self._publish(model, scores, parent=champion.descriptor().get("parent"))  # no further generation
         reasons = [f"classes were renamed since the champion, and nothing else changed: {version} has its weights"]
@@ -162,6 +165,7 @@ class Attempt:
     ) -> Outcome:
         """Score both models on the same images, publish the new one, and apply the gate."""
         model.reference = storable(self.run.path("challenger"))
+        calibrate_again(model, champion.calibration, self.data, self.recipe)
         scores, before_scores = self._evaluate(model), self._scores_of(champion)
         self._pause()
         version = self._publish(model, scores, parent=parent)
@@ -237,28 +241,17 @@ class Attempt:
         return bool(annotated_in(self.data, "test").any())
 
     def _evaluate(self, model: Any) -> BaseScores:
-        recipe = self.recipe
-        scores: BaseScores = evaluate(
-            model,
-            self.data,
-            slices=self.gate.slices,
-            num_workers=recipe.num_workers,
-            seed=recipe.seed,
-            max_bad=recipe.bad_share,
-        )
+        scores: BaseScores = evaluate(model, self.data, **self._options())
         return scores
 
     def _scores_of(self, champion: Any) -> BaseScores:
+        return scores_now(champion, self.data, lineage=self.state.lineage, **self._options())
+
+    def _options(self) -> dict[str, Any]:
+        """Return the options of both models' evaluation."""
         recipe = self.recipe
-        return scores_now(
-            champion,
-            self.data,
-            lineage=self.state.lineage,
-            slices=self.gate.slices,
-            num_workers=recipe.num_workers,
-            seed=recipe.seed,
-            max_bad=recipe.bad_share,
-        )
+        workers = {"num_workers": recipe.num_workers, "max_bad": recipe.bad_share}
+        return {"slices": self.gate.slices, "seed": recipe.seed, **workers}
 
     def _publish(self, model: Any, scores: BaseScores | None, *, parent: str | None) -> str:
         """Publish a model under the alias ``challenger``; return the version's name."""

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from onlineml.data.augment.classification import limit_to_scale
 from onlineml.evaluation import classification_scores
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from onlineml.tasks.classification import ImageClassifier
     from onlineml.tasks.classifier import ClassifierModule
 
-__all__ = ["classifier_scores", "evaluate_classifier", "probabilities_in", "worst_jpegs"]
+__all__ = ["classifier_scores", "evaluate_classifier", "logits_in", "probabilities_in", "worst_jpegs"]
 
 _THUMBNAILS = 24
 _THUMBNAIL_PX = 128
@@ -87,6 +88,14 @@ def probabilities_in(
     model: ClassifierModule, data: Manifest, options: EvaluateOptions
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Rows of the manifest, (n,), and (n, C) probabilities of a split's annotated images; bad images are left out."""
+    rows, logits = logits_in(model, data, options)
+    return rows, model.probabilities(logits).numpy()
+
+
+def logits_in(
+    model: ClassifierModule, data: Manifest, options: EvaluateOptions
+) -> tuple[NDArray[np.int64], torch.Tensor]:
+    """Rows of the manifest, (n,), and (n, C) float32 logits on the CPU, see `probabilities_in`."""
     datamodule: Callable[..., ImageDataModule] = task_of(model).load("datamodule")
     dm = datamodule(
         data,
@@ -98,7 +107,6 @@ def probabilities_in(
     rows, found = [], []
     with eval_mode(model):
         for batch in dm.loader(options.split):
-            logits = model(batch["image"].to(model.device)).float()
-            found.append(model.probabilities(logits).cpu().numpy())
+            found.append(model(batch["image"].to(model.device)).float().cpu())
             rows.append(batch["index"].numpy())
-    return np.concatenate(rows), np.concatenate(found)
+    return np.concatenate(rows), torch.cat(found)

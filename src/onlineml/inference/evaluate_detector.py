@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from onlineml.inference.detecting import DetectionModel
     from onlineml.inference.evaluation import EvaluateOptions
 
-__all__ = ["detections_in", "evaluate_detector", "usable_boxes"]
+__all__ = ["detections_in", "evaluate_detector", "split_truth", "usable_boxes"]
 
 _THUMBNAILS = 24
 _THUMBNAIL_PX = 320  # boxes are drawn on them
@@ -49,16 +49,7 @@ def evaluate_detector(
         options: see `onlineml.evaluate`.
         known_only: leave out objects of classes that it does not know, and images that show no others.
     """
-    dm = DetectionDataModule(
-        data,
-        size_hw=model.input_size_hw(),
-        batch_size=options.batch_size,
-        num_workers=options.num_workers,
-        augment="none",
-        tile_size=tile_size_of(model),
-        max_bad=options.max_bad,
-    )
-    found = detections_in(model, dm.loader(options.split))
+    found = _found_in(model, data, options)
     truth, _ = usable_boxes(data, found)
     if known_only:
         found, truth = _of_known(model, data, found, truth)
@@ -81,6 +72,29 @@ def evaluate_detector(
     )
     worst = [image.image_id for image in scores.worst[:_THUMBNAILS]]
     return scores.with_thumbnails(small_jpegs(data, worst, min_side=_THUMBNAIL_PX, shrink=_thumbnail))
+
+
+def split_truth(
+    model: DetectionModel, data: Manifest, options: EvaluateOptions
+) -> tuple[NDArray[np.int64], Boxes, Detections]:
+    """Return rows of the manifest, and in their images the objects, with the model's class ids, and all detections."""
+    found = _found_in(model, data, options)
+    truth, _ = usable_boxes(data, found)
+    own = replace(truth, label_ids=own_label_ids(model.class_names, data, truth.label_ids))
+    return _known(found.image_rows), own, found
+
+
+def _found_in(model: DetectionModel, data: Manifest, options: EvaluateOptions) -> Detections:
+    dm = DetectionDataModule(
+        data,
+        size_hw=model.input_size_hw(),
+        batch_size=options.batch_size,
+        num_workers=options.num_workers,
+        augment="none",
+        tile_size=tile_size_of(model),
+        max_bad=options.max_bad,
+    )
+    return detections_in(model, dm.loader(options.split))
 
 
 def detections_in(model: DetectionModel, batches: Iterable[DetectionBatch]) -> Detections:

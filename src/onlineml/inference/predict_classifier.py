@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,10 @@ import torch
 from onlineml.data.augment.classification import fit_to_size, kept_for_training, training_scale
 from onlineml.data.images.decode import decode
 from onlineml.errors import ConfigError
+from onlineml.evaluation.calibration.curves import units_needed
 from onlineml.inference.predictions import Prediction, Predictions
 from onlineml.inference.stream import Stream
+from onlineml.tasks.calibrated import calibration_for
 from onlineml.tasks.eval_mode import eval_mode
 
 if TYPE_CHECKING:
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 
     Answer = tuple[ImageName, NDArray[np.float32] | str]
 
-__all__ = ["fitted", "predict_classes", "probability_rows", "ranked"]
+__all__ = ["fitted", "predict_classes", "probability_rows", "ranked", "reached"]
 
 _TOP_K = 5
 
@@ -37,13 +40,28 @@ def predict_classes(model: ImageClassifier, images: Any, options: PredictOptions
     """Predict the class of images; see `onlineml.predict`.
 
     Raises:
-        ConfigError: a threshold is given, or the model was never trained.
+        ConfigError: a threshold is given, or the model was never trained or, for a miss rate, not calibrated.
+        DataError: the calibration had too few photos for the miss rate.
     """
     if options.threshold is not None:
         raise ConfigError(f"threshold={options.threshold}: expected None, since the model is a classifier; use top_k")
     answers = probability_rows(model, images, options)
-    rows = partial(_predictions, model, answers, options.top_k or _TOP_K)
-    return Predictions(rows, model=model.reference or model.backbone_name)
+    least = None if options.miss_rate is None else _least(model, options.miss_rate)
+    rows = partial(_predictions, model, answers, options.top_k or _TOP_K, least)
+    return Predictions(rows, model=model.reference or model.backbone_name, label_sets=least is not None)
+
+
+def _least(model: ImageClassifier, miss_rate: float) -> NDArray[np.float64]:
+    """(C,) probabilities from which a class is in the label set."""
+    calibration = calibration_for(model, miss_rate)
+    least = calibration.thresholds(miss_rate)
+    if few := calibration.not_alone(miss_rate):
+        warnings.warn(
+            f"miss_rate={miss_rate} holds for all classes together, not by itself for {', '.join(few[:5])}"
+            f"{' and others' * (len(few) > 5)}: calibrate with {units_needed(miss_rate)} photos of each",
+            stacklevel=4,
+        )
+    return np.array([least[name] for name in model.class_names])
 
 
 def probability_rows(model: ClassifierModule, images: Any, options: PredictOptions) -> Callable[[], Iterator[Answer]]:
@@ -78,13 +96,27 @@ def fitted(content: bytes | NDArray[np.uint8], *, size_hw: tuple[int, int], whol
     return np.array(fit_to_size(kept_for_training(pixels, size_hw, whole=whole), size_hw))
 
 
-def _predictions(model: ImageClassifier, answers: Callable[[], Iterator[Answer]], top_k: int) -> Iterator[Prediction]:
+def _predictions(
+    model: ImageClassifier,
+    answers: Callable[[], Iterator[Answer]],
+    top_k: int,
+    least: NDArray[np.float64] | None,
+) -> Iterator[Prediction]:
+    nothing = None if least is None else ()
     for name, row in answers():
         if isinstance(row, str):
-            yield Prediction(name.uri, None, float("nan"), (), error=row, image_id=name.image_id)
+            yield Prediction(name.uri, None, float("nan"), (), error=row, image_id=name.image_id, label_set=nothing)
             continue
         top = ranked(row, model.class_names, top_k)
-        yield Prediction(name.uri, top[0][0], top[0][1], top, error=None, image_id=name.image_id)
+        found = nothing if least is None else tuple(dict(reached(row, least, model.class_names)))
+        yield Prediction(name.uri, top[0][0], top[0][1], top, error=None, image_id=name.image_id, label_set=found)
+
+
+def reached(
+    row: NDArray[np.float32], least: NDArray[np.float64], class_names: Sequence[str]
+) -> tuple[tuple[str, float], ...]:
+    """Classes whose probability is at least that of ``least``, with it, the most likely first."""
+    return ranked(np.where(row >= least, row, -1), class_names, int((row >= least).sum()))
 
 
 def ranked(row: NDArray[np.float32], class_names: Sequence[str], top_k: int | None) -> tuple[tuple[str, float], ...]:

@@ -29,14 +29,15 @@ def predict_objects(model: DetectionModel, images: Any, options: PredictOptions)
     """Predict the objects in images; see `onlineml.predict`.
 
     Raises:
-        ConfigError: a threshold is outside 0..1, or the model was never trained.
+        ConfigError: a threshold is outside 0..1, or the model was never trained or, for a miss rate, not calibrated.
+        DataError: the calibration had too few photos for the miss rate.
         UnknownClassError: a threshold is given for a class that the model does not have.
     """
     tile_size = tile_size_of(model)
     prepare = partial(fitted_image, size_hw=model.input_size_hw(), tile_size=tile_size)
     together = options.batch_size if tile_size is None else 1  # a large image at the scale of its tiles
     stream = Stream(images, prepare, batch_size=together, storage_options=options.storage_options)
-    least = cutoffs(model, options.threshold)
+    least = cutoffs(model, options.threshold, miss_rate=options.miss_rate)
     return DetectionRows(partial(_detections, model, stream, least, options.top_k), model=model.reference)
 
 

@@ -9,7 +9,7 @@ from onlineml.evaluation.render.gallery import GalleryItem
 from onlineml.inference.items import ImageRows
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -31,6 +31,9 @@ class Prediction:
         top: the most likely classes and their probabilities, best first.
         error: why the image is unusable; None for a good one.
         image_id: in the manifest or table that it came from, or ``""``.
+        label_set: the possible classes, the most likely first, if `onlineml.predict` was asked for a miss rate, else
+            None. One is a sure answer; several are undecided; none says that the photo is unlike those of every class:
+            the rate counts it as missed, and `label` is still the nearest class.
     """
 
     uri: str
@@ -39,17 +42,21 @@ class Prediction:
     top: tuple[tuple[str, float], ...]
     error: str | None
     image_id: str = ""
+    label_set: tuple[str, ...] | None = None
 
     @property
     def summary(self) -> str:
-        """In words: the class with its probability, or why the image cannot be used."""
-        return self.error or f"{self.label} {self.score:.2f}"
+        """In words: the class with its probability, or why the image cannot be used, or that it is not sure."""
+        if self.error or self.label_set is None or len(self.label_set) == 1:
+            return self.error or f"{self.label_set[0] if self.label_set else self.label} {self.score:.2f}"
+        return " or ".join(self.label_set) or f"none of the classes, nearest {self.label} {self.score:.2f}"
 
     def records(self) -> list[dict[str, Any]]:
         """Its table row: a value for each of `Predictions.columns`."""
         top = {"top_labels": [name for name, _ in self.top], "top_scores": [score for _, score in self.top]}
         tail = {"error": self.error, "image_id": self.image_id}
-        return [{"uri": self.uri, "label": self.label, "score": self.score, **top, **tail}]
+        sets = {} if self.label_set is None else {"label_set": [*self.label_set]}
+        return [{"uri": self.uri, "label": self.label, "score": self.score, **sets, **top, **tail}]
 
     def strengths(self) -> dict[str, float]:
         """Return the strength of classes: the most likely one by its probability; empty for an unusable image."""
@@ -74,11 +81,12 @@ class Predictions(ImageRows[Prediction]):
     """Predictions, computed lazily.
 
     Iterating streams them without keeping them. Length, indexing and tables compute and keep all. The table has the
-    columns uri, label, score, top_labels, top_scores, error and image_id.
+    columns uri, label, score, top_labels, top_scores, error and image_id; and label_set after score, with a miss rate.
 
     Args:
         rows: starts the stream.
         model: its name, for display.
+        label_sets: whether the rows have label sets.
 
     Example:
         >>> rows = oml.predict("s3://lab/butterflies@champion", "s3://lab/new/")
@@ -96,10 +104,18 @@ class Predictions(ImageRows[Prediction]):
         "image_id": "string",
     }
 
+    def __init__(self, rows: Callable[[], Iterator[Prediction]], *, model: str = "", label_sets: bool = False) -> None:
+        super().__init__(rows, model=model)
+        if label_sets:
+            names = [*self.columns]
+            names.insert(names.index("score") + 1, "label_set")
+            self.columns = {name: self.columns.get(name, "list of string") for name in names}  # type: ignore[misc]
+
     @staticmethod
     def item(row: Prediction) -> GalleryItem:
         """The class and its probability, and the next most likely ones."""
         if row.label is None:
             return GalleryItem("cannot be used", row.error or "", "bad")
+        is_unsure = row.score < SURE_FROM if row.label_set is None else len(row.label_set) != 1
         others = ", ".join(f"{name} {score:.2f}" for name, score in row.top[1:3] if score >= 0.01)
-        return GalleryItem(row.summary, others, "warm" if row.score < SURE_FROM else "")
+        return GalleryItem(row.summary, others, "warm" if is_unsure else "")

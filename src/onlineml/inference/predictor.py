@@ -38,6 +38,7 @@ class PredictOptions:
     threshold: float | Mapping[str, float] | None
     batch_size: int
     storage_options: Options
+    miss_rate: float | None = None
 
 
 @overload
@@ -47,6 +48,7 @@ def predict(
     *,
     top_k: int | None = ...,
     threshold: float | Mapping[str, float] | None = ...,
+    miss_rate: float | None = ...,
     batch_size: int | None = ...,
     device: str | torch.device | None = ...,
     storage_options: Options = ...,
@@ -58,6 +60,7 @@ def predict(
     *,
     top_k: int | None = ...,
     threshold: float | Mapping[str, float] | None = ...,
+    miss_rate: float | None = ...,
     batch_size: int | None = ...,
     device: str | torch.device | None = ...,
     storage_options: Options = ...,
@@ -69,6 +72,7 @@ def predict(
     *,
     top_k: int | None = ...,
     threshold: float | Mapping[str, float] | None = ...,
+    miss_rate: float | None = ...,
     batch_size: int | None = ...,
     device: str | torch.device | None = ...,
     storage_options: Options = ...,
@@ -80,6 +84,7 @@ def predict(
     *,
     top_k: int | None = ...,
     threshold: float | Mapping[str, float] | None = ...,
+    miss_rate: float | None = ...,
     batch_size: int | None = ...,
     device: str | torch.device | None = ...,
     storage_options: Options = ...,
@@ -90,6 +95,7 @@ def predict(
     *,
     top_k: int | None = None,
     threshold: float | Mapping[str, float] | None = None,
+    miss_rate: float | None = None,
     batch_size: int | None = None,
     device: str | torch.device | None = None,
     storage_options: Options = None,
@@ -107,6 +113,8 @@ def predict(
             classifier, and all objects above their thresholds.
         threshold: score threshold of a detector or multi-label classifier, 0..1, for all classes or by name. None takes
             the model's, else 0.25 for objects and 0.5 for labels; 0 takes all.
+        miss_rate: share of the truth of each class, above 0 to 0.5, that a calibrated model may miss, see
+            `onlineml.calibrate`: a classifier's rows have a ``label_set``, else it gives thresholds where you do not.
         batch_size: images per batch; at most four batches of a stream are in memory. None is the task's: 32 for a
             classifier, 8 for a detector; 1 for a camera.
         device: of the network, such as ``"cuda"`` or ``"cpu"``, or ``"auto"`` for a GPU if there is one; the model is
@@ -118,8 +126,9 @@ def predict(
         is a row with an ``error``, never an exception.
 
     Raises:
-        ConfigError: an argument is outside its range, the model was never trained, or ``images`` contains something
-            that is not an image.
+        ConfigError: an argument is outside its range, the model was never trained, or calibrated with other weights or
+            not at all, or ``images`` contains something that is not an image.
+        DataError: the calibration had too few photos for ``miss_rate``; it says how many are needed.
         NotFoundError: the model does not exist, or a folder or pattern contains no image.
         UnknownClassError: a threshold is given for a class that the model does not have.
         StorageError: the store failed.
@@ -136,6 +145,7 @@ def predict(
         threshold=threshold,
         batch_size=task.predict_batch_size if batch_size is None else batch_size,
         storage_options=storage_options,
+        miss_rate=miss_rate,
     )
     with told_if_slow("Predicting"):
         return task.load("predict")(opened, images, options)

@@ -16,6 +16,7 @@ from onlineml.errors import ConfigError
 from onlineml.models.processes import n_processes, share_statistics
 from onlineml.models.start.origin import Origin
 from onlineml.tasks.batches import check_batch
+from onlineml.tasks.calibrated import WithCalibration
 from onlineml.tasks.checkpoint import WithCheckpoint
 from onlineml.tasks.class_head import WithClassHead
 from onlineml.tasks.files import WithFiles
@@ -41,6 +42,7 @@ class VisionModule(  # its parts, each in a module of its own
     WithFreezing,
     WithOptimizer,
     WithKeptSettings,
+    WithCalibration,
     WithClassHead,
     WithNormalization,
     WithCheckpoint,
@@ -274,6 +276,7 @@ class VisionModule(  # its parts, each in a module of its own
         return self.schedule is not None or 0 < planned_steps(self.trainer) < math.inf
 
     def on_train_start(self) -> None:
+        self.calibration = None  # its weights change
         self.freeze_layers(head_only=self._in_head_warmup())
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:

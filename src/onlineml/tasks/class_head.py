@@ -47,7 +47,7 @@ class WithClassHead:
         return None
 
     def rename_classes(self, names: Sequence[str]) -> None:
-        """Give the classes other names, in order; weights and thresholds stay.
+        """Give the classes other names, in order; weights and thresholds stay, a calibration does not.
 
         Raises:
             ConfigError: there are not as many names, or one is given twice.
@@ -57,6 +57,7 @@ class WithClassHead:
         if len(names) != len(former):
             raise ConfigError(f"names={list(names)[:20]}: expected {len(former)}, one for each class")
         module.class_names = checked_names(names, least=1)
+        module.calibration = None
         now = dict(zip(former, module.class_names, strict=True))
         module.kept = module.kept.renamed(now)
         if module.thresholds is not None:

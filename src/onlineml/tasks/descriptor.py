@@ -9,11 +9,12 @@ import msgspec
 from msgspec import Meta
 
 from onlineml.errors import ConfigError, StorageError
+from onlineml.evaluation.calibration.calibration import Calibration  # noqa: TC001 - msgspec reads it
 from onlineml.storage.documents import checked
 from onlineml.tasks import task_names
 from onlineml.tasks.kept_settings import KeptSettings
 
-__all__ = ["FORMAT", "check_descriptor", "check_trust", "hub_reference", "kept_settings"]
+__all__ = ["FORMAT", "check_descriptor", "check_trust", "hub_reference", "kept_settings", "stored_calibration"]
 
 FORMAT = 1
 _MOST_CLASSES = 100_000
@@ -54,6 +55,7 @@ class _Descriptor(msgspec.Struct):
     weights_licence: Annotated[str, Meta(max_length=2000)] | None = None
     training: _Training | None = None
     tiles: _Tiles | None = None
+    calibration: Calibration | None = None
 
 
 def check_descriptor(descriptor: Mapping[str, Any], *, source: str) -> None:
@@ -71,12 +73,19 @@ def check_descriptor(descriptor: Mapping[str, Any], *, source: str) -> None:
     found = checked(descriptor, _Descriptor, f"{source}: model.json")
     if len(set(found.class_names)) < len(found.class_names):
         raise StorageError(f"{source}: model.json is damaged: class_names has a name twice; publish the model again")
+    if found.calibration is not None and set(found.calibration.classes) != set(found.class_names):
+        raise StorageError(f"{source}: model.json is damaged: its calibration has other classes; publish it again")
 
 
 def kept_settings(descriptor: Mapping[str, Any]) -> KeptSettings:
     """The settings of the training that successors keep, of a description that was checked."""
     found = msgspec.convert(descriptor, _Descriptor).training
     return KeptSettings() if found is None or found.kept is None else found.kept
+
+
+def stored_calibration(descriptor: Mapping[str, Any]) -> Calibration | None:
+    """Return the calibration of a description that was checked; None if it has none."""
+    return msgspec.convert(descriptor, _Descriptor).calibration
 
 
 def hub_reference(name: str) -> str:

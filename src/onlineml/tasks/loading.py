@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import torch
 
-from onlineml.errors import WeightsError
+from onlineml.errors import StorageError, WeightsError
 from onlineml.lazy import told_if_slow
 from onlineml.models.start.origin import Origin
 from onlineml.models.weights import with_versions
@@ -21,7 +21,8 @@ from onlineml.storage.io import read_bytes
 from onlineml.storage.location import Location, Options, Url
 from onlineml.storage.urls import storable
 from onlineml.tasks import task_of
-from onlineml.tasks.descriptor import FORMAT, check_descriptor, check_trust, kept_settings
+from onlineml.tasks.calibrated import current_calibration
+from onlineml.tasks.descriptor import FORMAT, check_descriptor, check_trust, kept_settings, stored_calibration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,7 +49,8 @@ def model_files(model: VisionModule, scores: Any = None, *, parent: str | None =
         ``report.html`` and ``README.md`` (the model card).
 
     Raises:
-        ConfigError: the model has no input size: it was not trained, and `ImageClassifier.size_hw` is not set.
+        ConfigError: the model has no input size: it was not trained, and `ImageClassifier.size_hw` is not set; or its
+            calibration is of other weights.
         WeightsError: a weight is not a finite number.
     """
     from safetensors.torch import save  # noqa: PLC0415
@@ -74,11 +76,13 @@ def model_files(model: VisionModule, scores: Any = None, *, parent: str | None =
 
 
 def _describe(model: VisionModule, parent: str | None) -> dict[str, Any]:
+    calibration = current_calibration(model)
     return {
         "format": FORMAT,
         "task": model.task,
         **model.descriptor(),
         **({} if model.thresholds is None else {"thresholds": model.thresholds}),
+        **({} if calibration is None else {"calibration": msgspec.to_builtins(calibration)}),
         "class_names": list(model.class_names),
         "preprocessing": {
             "size_hw": list(model.input_size_hw()),
@@ -156,13 +160,21 @@ def load_model(
     loaded.kept = kept_settings(descriptor)
     loaded.reference = storable(found.url)
     loaded.to(memory_format=torch.channels_last)
+    loaded.calibration = stored_calibration(descriptor)
+    if loaded.calibration is not None and loaded.calibration.model != loaded.fingerprint():
+        raise StorageError(f"{found}: model.json is damaged: its calibration is of another model; publish it again")
     return loaded.eval()
 
 
 def opened_model(model: Any, *, storage_options: Options = None) -> Any:
-    """Return a model, loaded if it is given by its URL or version; see `load_model`."""
+    """Return a model, loaded if it is given by its URL or version; see `load_model`.
+
+    Raises:
+        ConfigError: its calibration is of other weights.
+    """
     if isinstance(model, str | os.PathLike | Location | ModelVersion):
         return load_model(model, storage_options=storage_options)
+    current_calibration(model)
     return model
 
 

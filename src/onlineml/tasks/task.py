@@ -19,6 +19,7 @@ Piece = Literal[
     "networks",
     "predict",
     "evaluate",
+    "evidence",
     "scores",
     "widget",
     "successor",
@@ -50,6 +51,9 @@ class Task:
             `onlineml.inference.rows.Rows`.
         evaluate: a function of a model, a manifest and `onlineml.inference.evaluation.EvaluateOptions` that returns
             scores.
+        evidence: a function of a model, a manifest, `onlineml.inference.evaluation.EvaluateOptions` and whether to fit
+            what has to be fitted, that returns rows of the manifest and
+            `onlineml.evaluation.calibration.evidence.Evidence`; empty if its models cannot be calibrated.
         scores: the class of these scores, an `onlineml.evaluation.base.BaseScores`.
         widget: for correcting its images, a class that takes a project and image ids; empty for none.
         successor: a subclass of `onlineml.improving.challenger.successor_pieces.SuccessorPieces` for training
@@ -77,6 +81,7 @@ class Task:
     successor: str = ""
     candidates: str = ""
     answers: str = ""
+    evidence: str = ""
     export: str = ""
 
     @property

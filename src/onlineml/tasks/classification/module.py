@@ -74,8 +74,9 @@ class ImageClassifier(ClassifierModule):
         return functional.cross_entropy(logits, labels, weight=self.class_weights.to(logits))
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """See `ClassifierModule.probabilities`; rows sum to 1."""
-        return torch.softmax(logits, dim=1)
+        """See `ClassifierModule.probabilities`; rows sum to 1, at the temperature of the calibration."""
+        temperature = self.temperature
+        return torch.softmax(logits if temperature == 1.0 else logits / temperature, dim=1)
 
     def metrics(self, logits: Tensor, labels: Tensor) -> dict[str, float]:
         """Cross-entropy and accuracy."""

@@ -23,5 +23,6 @@ CLASSIFICATION = Task(
     answers="onlineml.improving.deciding.labels:answers",
     scores="onlineml.evaluation.classification.result:ClassificationScores",
     widget="onlineml.widgets:Relabel",
+    evidence="onlineml.inference.evidence:class_evidence",
     export="onlineml.exporting.pieces:LabelPieces",
 )

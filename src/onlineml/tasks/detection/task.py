@@ -22,5 +22,6 @@ DETECTION = Task(
     candidates="onlineml.improving.review.boxes:find_candidates",
     scores="onlineml.evaluation.detection.result:DetectionScores",
     widget="onlineml.widgets:BoxEditor",
+    evidence="onlineml.inference.evidence:object_evidence",
     export="onlineml.exporting.pieces:BoxPieces",
 )

@@ -22,5 +22,6 @@ MULTILABEL = Task(
     candidates="onlineml.improving.review.label_sets:find_candidates",
     scores="onlineml.evaluation.multilabel.result:MultilabelScores",
     widget="onlineml.widgets:Relabel",
+    evidence="onlineml.inference.evidence:label_evidence",
     export="onlineml.exporting.pieces:LabelsPieces",
 )
