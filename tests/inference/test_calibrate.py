@@ -151,9 +151,15 @@ def test_a_stored_calibration_that_is_of_another_model_or_broken_is_refused(mode
 
 
 def test_a_calibration_of_other_weights_or_another_size_is_refused(model, data, tmp_path):
-    oml.calibrate(model, data)
-    for spoil in (lambda: model.network.weight.data.mul_(1.01), lambda: setattr(model, "size_hw", (48, 48))):
+    for spoil in (
+        lambda: model.network.weight.data.mul_(1.01),
+        lambda: step(model.network.weight),
+        lambda: model.network.load_state_dict({"weight": torch.tensor([2.0, 2.0, 3.0])}),
+        lambda: setattr(model, "size_hw", (48, 48)),
+        lambda: setattr(model, "class_names", CLASSES[::-1]),
+    ):
         oml.calibrate(model, data)
+        assert len(oml.predict(model, data, miss_rate=0.1)) == len(data)
         spoil()
         for use in (
             lambda: oml.predict(model, data),
@@ -166,6 +172,12 @@ def test_a_calibration_of_other_weights_or_another_size_is_refused(model, data, 
                 use()
     model.calibration = None
     assert len(oml.predict(model, data)) == len(data)
+
+
+def step(weight):
+    """As an optimizer; the first weight stays."""
+    with torch.no_grad():
+        weight[2] += 0.01
 
 
 def test_training_and_renaming_drop_it(data):

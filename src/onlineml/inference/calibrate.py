@@ -41,15 +41,16 @@ def calibrate(
     """Calibrate a model on photos that it was not trained on, and keep the calibration as ``model.calibration``.
 
     Afterwards ``predict(model, photos, miss_rate=0.05)`` misses 5 % of the truth of each class, and no more: a
-    classifier by answering with a set of labels, a multi-label classifier and a detector by other thresholds. A classifier's
-    probabilities get a temperature (Guo et al. 2017) where that lowers the log loss of photos that it was not fitted
-    on. ``save`` and ``project.publish`` store the calibration; training and renaming drop it.
+    classifier by answering with a set of labels, a multi-label classifier and a detector by other thresholds. A
+    classifier's probabilities get a temperature (Guo et al. 2017) where that lowers the log loss of photos that it
+    was not fitted on. ``save`` and ``project.publish`` store the calibration; training and renaming drop it.
 
     The rate holds on average over calibrations, for photos drawn like those of ``split`` (split conformal prediction
-    and conformal risk control, see `onlineml.evaluation.calibration.Calibration`). Photos of one group count as one: it is
-    the mean over new groups, or new photos, of the share that is missed of what they show of a class; with n of them
-    that show several things, at most ``1 / (2 * (n + 1))`` more. It does not hold for photos of another kind, such as
-    those of another camera; nor exactly where ``split`` also chose between models, as validation does within `fit`.
+    and conformal risk control, see `onlineml.evaluation.calibration.Calibration`). Photos of one group count as one:
+    it is the mean over new groups, or new photos, of the share that is missed of what they show of a class; with n of
+    them that show several things, at most ``1 / (2 * (n + 1))`` more. It does not hold for photos of another kind,
+    such as those of another camera; nor exactly where ``split`` also chose between models, as validation does within
+    `fit`.
 
     Args:
         model: a trained model of ours; a published version is loaded first, calibrated, and published again.

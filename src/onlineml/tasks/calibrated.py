@@ -11,6 +11,8 @@ import torch
 from onlineml.errors import ConfigError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from onlineml.evaluation.calibration.calibration import Calibration
     from onlineml.tasks.base import VisionModule
 
@@ -25,6 +27,7 @@ class WithCalibration:
     """
 
     calibration: Calibration | None = None
+    _hashed: tuple[Any, str] | None = None  # what was looked at, and the hash
 
     @property
     def temperature(self) -> float:
@@ -32,8 +35,12 @@ class WithCalibration:
         return 1.0 if self.calibration is None else self.calibration.temperature
 
     def fingerprint(self) -> str:
-        """Return a hash of all that decides the answers: weights, class names, input size, normalisation, tiles."""
+        """Return a hash of all that decides the answers: weights, class names, input size, normalisation, tiles.
+
+        Hashing takes as long as a small network's answer, so it is done again only where a weight was written to since.
+        """
         module = cast("VisionModule", self)
+        state = sorted(module.network.state_dict().items())
         facts = {
             "class_names": list(module.class_names),
             "size_hw": list(module.input_size_hw()),
@@ -41,12 +48,26 @@ class WithCalibration:
             "std": [float(value) for value in module.std],
             "tiles": module.descriptor().get("tiles"),
         }
-        found = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
-        for name, value in sorted(module.network.state_dict().items()):
-            content = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-            found.update(f"\0{name}\0{value.dtype}\0{tuple(value.shape)}\0".encode())
-            found.update(content.numpy().data)
-        return found.hexdigest()
+        said = json.dumps(facts, sort_keys=True)
+        key = (said, [_trace(value) for _, value in state])
+        if self._hashed is None or self._hashed[0] != key:
+            self._hashed = (key, _hash_of(said, state))
+        return self._hashed[1]
+
+
+def _trace(value: Tensor) -> tuple[int, int, float]:
+    """Return what tells that a tensor is another one or was written to; also by ``.data``, which counts no versions."""
+    written = 0 if value.is_inference() else value._version  # noqa: SLF001 - torch's count of writes
+    return value.data_ptr(), written, float(value[(0,) * value.ndim]) if value.numel() else 0.0
+
+
+def _hash_of(said: str, state: list[tuple[str, Tensor]]) -> str:
+    found = hashlib.sha256(said.encode())
+    for name, value in state:
+        content = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+        found.update(f"\0{name}\0{value.dtype}\0{tuple(value.shape)}\0".encode())
+        found.update(content.numpy().data)
+    return found.hexdigest()
 
 
 def current_calibration(model: Any) -> Calibration | None:
