@@ -3,11 +3,11 @@
 # ///
 """Race: `onlineml.fit` with default arguments against three other ways to use the same weights.
 
-On sign digits and rubbish, whole and cut to 20 and 100 photos a class, at equal seconds: test accuracy. The others are a
-logistic regression on frozen features, which takes the largest of some sizes at which all photos are seen once in
-the time, and chooses its penalty on the validation photos; fastai's `fine_tune`; and torchvision's reference recipe. The
-latter two train at the size that ours chooses, for as many epochs as fit, and their clock starts after the imports and
-the measurement of a step. All have the threads of the environment (``OMP_NUM_THREADS``), one after the other.
+On sign digits and rubbish, whole and cut to 20 and 100 photos a class, at equal seconds: test accuracy. The others are
+a logistic regression on frozen features, which takes the largest of some sizes at which all photos are seen once in
+the time, and chooses its penalty on the validation photos; fastai's `fine_tune`; and torchvision's reference recipe.
+The latter two train at the size that ours chooses, for as many epochs as fit, and their clock starts after the imports
+and the measurement of a step. All have the threads of the environment (``OMP_NUM_THREADS``), one after the other.
 """
 
 from __future__ import annotations
