@@ -125,6 +125,8 @@ def run_command(words: list[str]) -> None:
         check_run(["run", Path(words[1]).stem, *words[3:]])
     elif words[:2] == ["onlineml", "run"]:
         check_run(words[1:])
+    elif words[:2] == ["onlineml", "serve"]:  # it would not end
+        assert cli._parser().parse_args(words[1:]).model.partition("@")[2] == "champion"
     elif words != ["onlineml", "demo"]:
         assert words[0] == "onlineml", f"{words} cannot be run: say in a comment that it is {MARK!r} and why"
         assert cli.main(words[1:]) == 0

@@ -34,7 +34,7 @@ FLOORS = (
     {"project"},
     {"inference"},
     {"improving", "exporting"},
-    {"widgets"},
+    {"widgets", "serving"},
     {"worker"},
     {"cli"},
     {"__main__"},

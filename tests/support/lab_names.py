@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -225,10 +227,28 @@ def prepare_slurm(lab: Lab, names: dict[str, Any]) -> None:
         Path(name).chmod(0o755)
 
 
+def prepare_server(lab: Lab, names: dict[str, Any]) -> None:
+    """A server of the champion, and a photo."""
+    address = "http://127.0.0.1:8000"
+    if address in lab.addresses:
+        return
+    import uvicorn
+
+    from onlineml.serving import create_app
+
+    Path("garden.jpg").write_bytes(photo_files()["test/monarch/000.jpg"])
+    server = uvicorn.Server(uvicorn.Config(create_app("s3://lab/butterflies@champion"), port=0, log_level="error"))
+    threading.Thread(target=server.run, daemon=True).start()
+    while not server.started:
+        time.sleep(0.01)
+    lab.addresses[address] = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+
+
 PREPARED: dict[str, Callable[[Lab, dict[str, Any]], None]] = {
     "fastdfs.md": prepare_fastdfs,
     "background.md": prepare_slurm,
     "improve.md": prepare_correction,
+    "serve.md": prepare_server,
 }
 
 

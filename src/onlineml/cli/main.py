@@ -1,4 +1,4 @@
-"""The command line: ``onlineml demo | notebooks | run | jobs | export | release | doctor | sweep``."""
+"""The command line: ``onlineml demo | notebooks | run | jobs | export | release | serve | doctor | sweep``."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from onlineml import __version__
 from onlineml.cli.export import add_export
+from onlineml.cli.serve import add_serve
 from onlineml.errors import AlreadyExistsError, ConfigError, OnlineMLError, without_credentials
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(commands)
     _add_jobs(commands)
     add_export(commands)
+    add_serve(commands)
     _add_upkeep(commands)
     return parser
 

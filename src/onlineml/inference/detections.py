@@ -122,6 +122,14 @@ class ImageDetections:
             for label, score, box in objects
         ]
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return ``uri``, ``objects`` of label, score and box, ``width`` and ``height``, or ``uri`` and ``error``."""
+        if self.error is not None or self.size_hw is None:
+            return {"uri": self.uri, "error": self.error}
+        objects = [{"label": one.label, "score": one.score, "box_xyxy": list(one.box_xyxy)} for one in self]
+        height, width = self.size_hw
+        return {"uri": self.uri, "objects": objects, "width": width, "height": height}
+
     def strengths(self) -> dict[str, float]:
         """Return the strength of each class in the image: the number of its objects."""
         return {label: float(self.labels.count(label)) for label in dict.fromkeys(self.labels)}

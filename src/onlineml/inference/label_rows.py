@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from onlineml.evaluation.render.gallery import GalleryItem
 from onlineml.inference.items import ImageRows
+from onlineml.inference.rows import named_scores
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,6 +62,13 @@ class ImageLabels:
         top = {"top_labels": [name for name, _ in self.top], "top_scores": [score for _, score in self.top]}
         tail = {"error": self.error, "image_id": self.image_id}
         return [{"uri": self.uri, "labels": [*self.labels], "scores": [*self.scores], **top, **tail}]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return ``uri``, ``labels`` with their scores and ``top``, or ``uri`` and ``error``, of JSON values."""
+        if self.error is not None:
+            return {"uri": self.uri, "error": self.error}
+        labels = named_scores(self.strengths().items())
+        return {"uri": self.uri, "labels": labels, "top": named_scores(self.top)}
 
     def strengths(self) -> dict[str, float]:
         """Return the probability of each label."""

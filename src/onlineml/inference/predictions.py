@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from onlineml.evaluation.render.gallery import GalleryItem
 from onlineml.inference.items import ImageRows
+from onlineml.inference.rows import named_scores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -57,6 +58,12 @@ class Prediction:
         tail = {"error": self.error, "image_id": self.image_id}
         sets = {} if self.label_set is None else {"label_set": [*self.label_set]}
         return [{"uri": self.uri, "label": self.label, "score": self.score, **sets, **top, **tail}]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return ``uri``, ``label``, ``score`` and ``top``, or ``uri`` and ``error``, of JSON values."""
+        if self.error is not None:
+            return {"uri": self.uri, "error": self.error}
+        return {"uri": self.uri, "label": self.label, "score": self.score, "top": named_scores(self.top)}
 
     def strengths(self) -> dict[str, float]:
         """Return the strength of classes: the most likely one by its probability; empty for an unusable image."""

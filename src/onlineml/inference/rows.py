@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-__all__ = ["Rows", "as_json"]
+__all__ = ["Rows", "as_json", "named_scores"]
 
 R = TypeVar("R")
 
@@ -120,6 +120,11 @@ class Rows(Sequence[R]):
         frame = self._table(self._kept[:20])[:20].itertuples(index=False)
         rows = [[f"{value:.6g}" if isinstance(value, float) else value for value in row] for row in frame]
         return table(f"{count(len(self._kept), 'prediction')} by {self.model}", list(self.columns), rows)
+
+
+def named_scores(pairs: Iterable[tuple[str, float]]) -> list[dict[str, Any]]:
+    """Return ``label`` and ``score`` of each pair, for JSON."""
+    return [{"label": label, "score": score} for label, score in pairs]
 
 
 def written(file: Location, write: Callable[[Path], None]) -> str:

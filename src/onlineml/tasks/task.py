@@ -26,6 +26,7 @@ Piece = Literal[
     "candidates",
     "answers",
     "export",
+    "tensors",
 ]
 
 
@@ -63,6 +64,8 @@ class Task:
         answers: a function of a project, models, a manifest and rows of it that returns the answers of the models by
             row, such as `onlineml.improving.deciding.labels.answers`; empty if two answers are seldom the same.
         export: a subclass of `onlineml.exporting.pieces.ExportPieces`; empty if its models cannot be exported.
+        tensors: a function of rows of predictions and the class names that returns arrays by name, for
+            `onlineml.serving`; empty if its models are not served.
     """
 
     name: str
@@ -83,6 +86,7 @@ class Task:
     answers: str = ""
     evidence: str = ""
     export: str = ""
+    tensors: str = ""
 
     @property
     def kind(self) -> AnnotationKind:

@@ -25,4 +25,5 @@ CLASSIFICATION = Task(
     widget="onlineml.widgets:Relabel",
     evidence="onlineml.inference.evidence:class_evidence",
     export="onlineml.exporting.pieces:LabelPieces",
+    tensors="onlineml.serving.tensors:class_tensors",
 )

@@ -24,4 +24,5 @@ DETECTION = Task(
     widget="onlineml.widgets:BoxEditor",
     evidence="onlineml.inference.evidence:object_evidence",
     export="onlineml.exporting.pieces:BoxPieces",
+    tensors="onlineml.serving.tensors:object_tensors",
 )

@@ -24,4 +24,5 @@ MULTILABEL = Task(
     widget="onlineml.widgets:Relabel",
     evidence="onlineml.inference.evidence:label_evidence",
     export="onlineml.exporting.pieces:LabelsPieces",
+    tensors="onlineml.serving.tensors:label_tensors",
 )

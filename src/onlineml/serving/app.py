@@ -1,0 +1,233 @@
+"""The application: routes, the token, and errors as JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import math
+import threading
+from collections.abc import AsyncIterator  # noqa: TC003 - FastAPI reads annotations
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+from fastapi import Depends, FastAPI, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from onlineml import __version__
+from onlineml.errors import ConfigError, OnlineMLError, without_credentials
+from onlineml.inference.predictor import predict
+from onlineml.serving.batching import Batcher, BusyError
+from onlineml.serving.forms import photos_in
+from onlineml.serving.kserve import BINARY, infer_request, metadata, outputs_of
+from onlineml.serving.metrics import Metrics, Watched
+from onlineml.tasks import task_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from onlineml.serving.batching import Answer
+    from onlineml.serving.current import CurrentModel
+    from onlineml.serving.server import Limits
+
+__all__ = ["application"]
+
+_LOG = logging.getLogger(__name__)
+_ALL = 1_000_000  # classes of a photo, or objects
+_VERSION = "onlineml-model-version"  # header of each answer
+
+
+class _Server:
+    """What the routes share."""
+
+    def __init__(self, current: CurrentModel, name: str, limits: Limits) -> None:
+        self.current, self.name, self.limits = current, name, limits
+        self.metrics = Metrics(lambda: self.batcher.waiting, lambda: current.opened)
+        self.batcher = Batcher(
+            current,
+            max_batch=limits.max_batch,
+            max_waiting=limits.max_waiting,
+            on_batch=self.metrics.on_batch,
+        )
+
+    @asynccontextmanager
+    async def running(self, _app: FastAPI) -> AsyncIterator[None]:
+        """Run the threads."""
+        stopped = threading.Event()
+        options = {"every_s": self.limits.look_every_s, "stopped": stopped, "on_look": self.metrics.on_look}
+        follower = threading.Thread(target=self.current.follow, kwargs=options, name="onlineml-follow", daemon=True)
+        self.batcher.start()
+        if self.current.moves:
+            follower.start()
+        try:
+            yield
+        finally:
+            stopped.set()
+            await asyncio.to_thread(self.batcher.stop)
+
+    async def answer(self, photos: Sequence[Any], *, top_k: int | None, threshold: float | None) -> Answer:
+        """Return the answer for photos.
+
+        Raises:
+            HTTPException: 503 if too many wait, 400 for options that the model does not take, 500 for anything else.
+        """
+        try:
+            answer = await asyncio.wrap_future(self.batcher.submit(photos, top_k=top_k, threshold=threshold))
+        except BusyError as error:
+            most = self.limits.max_waiting
+            raise HTTPException(503, f"{most} photos are waiting: ask again", {"Retry-After": "1"}) from error
+        except ConfigError as error:
+            raise HTTPException(400, without_credentials(str(error))) from error
+        except (OnlineMLError, RuntimeError, ValueError, MemoryError) as error:
+            _LOG.error("%d photos were not predicted for: %s", len(photos), without_credentials(str(error)))
+            raise HTTPException(500, "the model gave no answer; the server's log says why") from error
+        self.metrics.unusable.inc(sum(row.error is not None for row in answer.rows))
+        return answer
+
+
+def application(current: CurrentModel, *, name: str, token: str | None, limits: Limits) -> FastAPI:
+    """Return the application.
+
+    Args:
+        current: the model.
+        name: of the model in the KServe protocol.
+        token: see `onlineml.serving.create_app`.
+        limits: what it takes.
+    """
+    server = _Server(current, name, limits)
+    app = FastAPI(title=f"onlineml: {name}", version=__version__, lifespan=server.running, docs_url=None, redoc_url=None)
+    app.add_middleware(Watched, metrics=server.metrics, max_bytes=limits.max_bytes)
+    app.add_exception_handler(HTTPException, _as_json)
+    app.add_exception_handler(RequestValidationError, _as_json)
+    guarded = [Depends(_guard(token))]
+    _add_own(app, server, guarded)
+    _add_kserve(app, server, guarded)
+    return app
+
+
+def _guard(token: str | None) -> Any:
+    expected = None if token is None else f"Bearer {token.strip()}".encode()
+
+    def checked(request: Request) -> None:
+        given = request.headers.get("authorization", "").encode()
+        if expected is not None and not hmac.compare_digest(given, expected):
+            raise HTTPException(401, "expected the header Authorization: Bearer TOKEN", {"WWW-Authenticate": "Bearer"})
+
+    return checked
+
+
+async def _as_json(_request: Request, error: Exception) -> Response:
+    """Answer an error as the KServe protocol does."""
+    if isinstance(error, HTTPException):
+        return _json({"error": str(error.detail)}, error.status_code, dict(error.headers or {}))
+    problems = error.errors() if isinstance(error, RequestValidationError) else []
+    text = "; ".join(f"{problem['loc'][-1]}: {problem['msg']}" for problem in problems)
+    return _json({"error": text}, 400)
+
+
+def _json(content: Any, code: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(msgspec.json.encode(content), code, headers, "application/json")
+
+
+def _add_own(app: FastAPI, server: _Server, guarded: Sequence[Any]) -> None:
+    @app.post("/predict", dependencies=guarded)
+    async def predict_photos(
+        request: Request,
+        top_k: Annotated[int | None, Query(ge=1)] = None,
+        threshold: Annotated[float | None, Query(ge=0, le=1)] = None,
+    ) -> Response:
+        """Predict for the photos of a form (files), of JSON ({"images": [base64, ...]}), or for the body itself."""
+        limits = server.limits
+        names, photos = await photos_in(request, max_photos=limits.max_photos, max_bytes=limits.max_bytes)
+        answer = await server.answer(photos, top_k=top_k, threshold=threshold)
+        rows = [{**row.to_dict(), "uri": name} for name, row in zip(names, answer.rows, strict=True)]
+        about = {"model": server.current.reference, "version": answer.opened.version}
+        return _json({**about, "task": answer.opened.model.task, "predictions": _finite(rows)}, headers=_named(answer))
+
+    @app.get("/metrics", dependencies=guarded)
+    async def metrics() -> Response:
+        """Everything that is counted, for Prometheus."""
+        return Response(server.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    @app.get("/")
+    async def about() -> Response:
+        """The model, and where to ask it."""
+        opened = server.current.opened
+        paths = ["/predict", f"/v2/models/{server.name}/infer", "/v2/health/ready", "/metrics", "/openapi.json"]
+        told = {"version": opened.version, "engine": opened.engine, "class_names": list(opened.model.class_names)}
+        return _json({"model": server.name, "task": opened.model.task, **told, "paths": paths})
+
+
+def _named(answer: Answer) -> dict[str, str]:
+    return {_VERSION: answer.opened.version} if answer.opened.version else {}
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no nan: None instead."""
+    if isinstance(value, dict):
+        return {name: _finite(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _add_kserve(app: FastAPI, server: _Server, guarded: Sequence[Any]) -> None:
+    @app.get("/v2")
+    async def about_server() -> Response:
+        """The server's metadata."""
+        return _json({"name": "onlineml", "version": __version__, "extensions": ["binary_tensor_data"]})
+
+    @app.get("/v2/health/live")
+    async def live() -> Response:
+        """Answer while the server runs."""
+        return _json({"live": True})
+
+    @app.get("/v2/health/ready")
+    async def ready() -> Response:
+        """Answer 200 while it predicts."""
+        alive = server.batcher.is_alive
+        return _json({"ready": alive}, 200 if alive else 503)
+
+    def known(model: str, version: str | None = None) -> None:
+        if model != server.name:
+            raise HTTPException(404, f"there is no model {model!r}: this server has {server.name!r}")
+        now = server.current.opened.version
+        if version is not None and version != now:
+            raise HTTPException(404, f"there is no version {version!r} of {model!r}: this server answers with {now!r}")
+
+    @app.get("/v2/models/{model}/ready")
+    @app.get("/v2/models/{model}/versions/{version}/ready")
+    async def model_ready(model: str, version: str | None = None) -> Response:
+        """Answer 200 while the model predicts."""
+        known(model, version)
+        return await ready()
+
+    @app.get("/v2/models/{model}", dependencies=guarded)
+    @app.get("/v2/models/{model}/versions/{version}", dependencies=guarded)
+    async def about_model(model: str, version: str | None = None) -> Response:
+        """The model's metadata."""
+        known(model, version)
+        opened = server.current.opened
+        tensors = task_of(opened.model).load("tensors")
+        arrays = tensors(list(predict(opened.model, [])), opened.model.class_names)
+        return _json(metadata(server.name, opened.version, arrays))
+
+    @app.post("/v2/models/{model}/infer", dependencies=guarded)
+    @app.post("/v2/models/{model}/versions/{version}/infer", dependencies=guarded)
+    async def infer(request: Request, model: str, version: str | None = None) -> Response:
+        """Predict for the photos of one input, BYTES (files) or UINT8 (pixels)."""
+        known(model, version)
+        length = request.headers.get(BINARY)
+        if length is not None and not length.isdecimal():
+            raise HTTPException(400, f"the header {BINARY} is {length!r}: expected the JSON's length in bytes")
+        json_bytes = None if length is None else int(length[:12])
+        asked = infer_request(await request.body(), json_bytes=json_bytes, max_photos=server.limits.max_photos)
+        answer = await server.answer(asked.photos, top_k=_ALL, threshold=asked.threshold)
+        opened = answer.opened
+        if version is not None and version != opened.version:  # promoted in between
+            known(model, version)
+        arrays = task_of(opened.model).load("tensors")(answer.rows, opened.model.class_names)
+        about = {"model_name": model, "model_version": opened.version, "id": asked.id}
+        return _json({**about, "outputs": _finite(outputs_of(arrays))}, headers=_named(answer))

@@ -1,0 +1,175 @@
+"""The KServe protocol, version 2 (Open Inference Protocol), over HTTP and JSON, with its binary inputs.
+
+Source: https://github.com/kserve/open-inference-protocol, and its extension for binary tensors.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+from starlette.exceptions import HTTPException
+
+from onlineml.serving.forms import decoded_base64, too_many
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+__all__ = ["BINARY", "Infer", "infer_request", "metadata", "outputs_of"]
+
+BINARY = "inference-header-content-length"  # header: bytes of the JSON, before the binary data
+_DATATYPES = {"f": "FP32", "i": "INT64", "b": "BOOL", "O": "BYTES"}
+_OUTPUTS = {"probabilities": "FP32", "label": "BYTES", "predicted": "BOOL", "error": "BYTES"}
+_OUTPUTS |= {"boxes": "FP32", "labels": "INT64", "scores": "FP32", "count": "INT64"}
+_COLOURS = 3
+
+
+class _Input(msgspec.Struct):
+    name: str
+    datatype: str
+    shape: Annotated[list[Annotated[int, Meta(ge=1)]], Meta(min_length=1, max_length=4)]
+    data: Any = None
+    parameters: dict[str, Any] = {}
+
+
+class _Request(msgspec.Struct):
+    inputs: Annotated[list[_Input], Meta(min_length=1, max_length=1)]
+    id: str = ""
+    parameters: dict[str, Any] = {}
+
+
+class Infer(msgspec.Struct):
+    """A request.
+
+    Attributes:
+        id: given by the client, and given back.
+        photos: contents of files, or (H, W, 3) uint8 arrays in RGB.
+        threshold: see `onlineml.predict`.
+    """
+
+    id: str
+    photos: list[Any]
+    threshold: float | None
+
+
+def infer_request(body: bytes, *, json_bytes: int | None, max_photos: int) -> Infer:
+    """Read the body of ``/infer``.
+
+    Args:
+        body: JSON, and then the binary data.
+        json_bytes: length of the JSON; None for all.
+        max_photos: beyond which it is refused.
+
+    Raises:
+        HTTPException: 400 if it is not such a request, 413 for too many photos.
+    """
+    text, binary = (body, b"") if json_bytes is None else (body[:json_bytes], body[json_bytes:])
+    try:
+        request = msgspec.json.decode(text, type=_Request)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise HTTPException(400, f"not a request of the KServe protocol with one input: {error}") from error
+    given = request.inputs[0]
+    size = given.parameters.get("binary_data_size")
+    if size is not None:
+        if not isinstance(size, int) or size != len(binary):
+            raise HTTPException(400, f"binary_data_size is {size!r}, but {len(binary)} bytes follow the JSON")
+    elif binary:
+        raise HTTPException(400, f"{len(binary)} bytes follow the JSON: expected binary_data_size in the parameters")
+    if given.shape[0] > max_photos:
+        raise too_many(given.shape[0], max_photos)
+    read = {"BYTES": _contents, "UINT8": _pixels}.get(given.datatype)
+    if read is None:
+        raise HTTPException(400, f"the input's datatype is {given.datatype!r}: expected BYTES (files) or UINT8 (pixels)")
+    return Infer(request.id, read(given, None if size is None else binary), _threshold(request.parameters))
+
+
+def _threshold(parameters: Mapping[str, Any]) -> float | None:
+    threshold = parameters.get("threshold")
+    if threshold is not None and (isinstance(threshold, bool) or not isinstance(threshold, int | float)):
+        raise HTTPException(400, f"the parameter threshold is {threshold!r}: expected a score, 0..1")
+    return threshold
+
+
+def _contents(given: _Input, binary: bytes | None) -> list[bytes]:
+    """Files: in base64, or each behind its length in 4 bytes."""
+    if len(given.shape) != 1:
+        raise HTTPException(400, f"the input's shape is {given.shape}: expected [number of photos] for BYTES")
+    if binary is None:
+        if not isinstance(given.data, list) or not all(isinstance(one, str) for one in given.data):
+            raise HTTPException(400, "the input's data: expected a list of photos in base64")
+        found = [decoded_base64(text, i) for i, text in enumerate(given.data)]
+    else:
+        found, at = [], 0
+        while at + 4 <= len(binary):
+            (length,) = struct.unpack_from("<I", binary, at)
+            found.append(binary[at + 4 : at + 4 + length])
+            at += 4 + length
+        if at != len(binary):
+            raise HTTPException(400, "the binary data ends within a photo: expected 4 bytes of length before each")
+    if len(found) != given.shape[0]:
+        raise HTTPException(400, f"the input has {len(found)} photos, and the shape {given.shape}")
+    return found
+
+
+def _pixels(given: _Input, binary: bytes | None) -> list[NDArray[np.uint8]]:
+    """Pictures of one size, (n, H, W, 3) RGB."""
+    if len(given.shape) != 4 or given.shape[3] != _COLOURS:
+        raise HTTPException(400, f"the input's shape is {given.shape}: expected [n, height, width, 3] for UINT8")
+    try:
+        flat = np.frombuffer(binary, np.uint8) if binary is not None else _flat(given.data)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise HTTPException(400, "the input's data: expected whole numbers, 0..255") from error
+    if flat.size != math.prod(given.shape):
+        raise HTTPException(400, f"the input has {flat.size} numbers: expected those of the shape {given.shape}")
+    return list(flat.reshape(given.shape))
+
+
+def _flat(data: Any) -> NDArray[np.uint8]:
+    values = np.asarray(data)
+    if values.dtype.kind not in "iu" or values.size and (values.min() < 0 or values.max() > 255):
+        raise ValueError
+    return values.astype(np.uint8).reshape(-1)
+
+
+def outputs_of(arrays: Mapping[str, NDArray[Any]]) -> list[dict[str, Any]]:
+    """Return the outputs of a response.
+
+    Args:
+        arrays: by name, float32, int64, bool or str.
+    """
+    return [
+        {
+            "name": name,
+            "datatype": _DATATYPES[values.dtype.kind],
+            "shape": list(values.shape),
+            "data": values.reshape(-1).tolist(),
+        }
+        for name, values in arrays.items()
+    ]
+
+
+def metadata(name: str, version: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    """Return a model's metadata.
+
+    Args:
+        name: of the model.
+        version: of the model.
+        arrays: its outputs for any photo, for their names and shapes.
+    """
+    outputs = [
+        {"name": output, "datatype": _OUTPUTS[output], "shape": [-1, *_free(output, values)]}
+        for output, values in arrays.items()
+    ]
+    inputs = [{"name": "image", "datatype": "BYTES", "shape": [-1]}]
+    return {"name": name, "versions": [version], "platform": "onlineml", "inputs": inputs, "outputs": outputs}
+
+
+def _free(output: str, values: NDArray[Any]) -> list[int]:
+    """The further sizes of an output; those of objects differ by request."""
+    return [-1, 4] if output == "boxes" else [-1] if output in ("labels", "scores") else list(values.shape[1:])

@@ -1,0 +1,168 @@
+"""Promotions and rollbacks while requests are answered, and batches across requests."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+
+import onlineml as oml
+from onlineml.errors import ConfigError, NotFoundError
+from onlineml.serving import Limits
+from onlineml.serving.batching import Batcher, BusyError
+from onlineml.serving.current import CurrentModel
+from tiny import CLASSES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from conftest import Asked
+
+
+def that_says(label: str) -> oml.ImageClassifier:
+    """A network whose answer is always the same."""
+    model = oml.ImageClassifier(class_names=CLASSES, backbone="slim_resnet18", weights="random")
+    model.size_hw = (32, 32)
+    with torch.no_grad():
+        model.head.weight.zero_()
+        model.head.bias.copy_(torch.tensor([5.0 * (name == label) for name in CLASSES]))
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> oml.Project:
+    made = oml.Project.create(str(tmp_path_factory.mktemp("served") / "moths"), task="classification")
+    for label in ("blue", "green"):
+        made.publish(that_says(label))
+    made.promote(1, reason="the first")
+    return made
+
+
+def test_promotions_and_rollbacks_drop_no_request_and_mix_no_answers(
+    project: oml.Project, manifest: oml.Manifest, serving: Callable[..., Asked]
+) -> None:
+    says = {version.version: label for version, label in zip(project.models.list(), ("blue", "green"), strict=True)}
+    ask = serving(f"{project.url}@champion", limits=Limits(look_every_s=0.1))
+    photos = {f"{i}.jpg": Path(url).read_bytes() for i, url in enumerate(manifest.urls()[:3])}
+    ended, seen, wrong = threading.Event(), set(), []
+
+    def client() -> None:
+        while not ended.is_set():
+            answered = ask.form(photos)
+            labels = {row.get("label") for row in answered.json.get("predictions", [])}
+            version = answered.json.get("version", "")
+            seen.add(version)
+            if answered.code != 200 or labels != {says[version]} or answered.headers["onlineml-model-version"] != version:
+                wrong.append(answered)
+
+    with ThreadPoolExecutor(4) as pool:
+        clients = [pool.submit(client) for _ in range(4)]
+        try:
+            for _ in range(2):
+                for change in (lambda: project.promote(2, reason="better"), project.models.rollback):
+                    before = ask("/").json["version"]
+                    change()
+                    wait_until(lambda before=before: ask("/").json["version"] != before)
+        finally:
+            ended.set()
+    for one in clients:
+        one.result()
+    assert not wrong and seen == set(says)
+    assert ask("/v2/models/moths").json["versions"] == [ask("/").json["version"]]
+    assert b'onlineml_model_changes_total{outcome="changed"} 4.0' in ask("/metrics").body
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_a_version_that_cannot_be_opened_leaves_the_old_one(
+    project: oml.Project, caplog: pytest.LogCaptureFixture
+) -> None:
+    current = CurrentModel(f"{project.url}@champion")
+    opened, looks, stopped = current.opened, [], threading.Event()
+    damaged = project.models.get(2).location / "weights.safetensors"
+    whole = Path(damaged.url).read_bytes()
+    Path(damaged.url).write_bytes(whole[:1000])
+    project.promote(2, reason="better")
+    thread = threading.Thread(
+        target=current.follow, kwargs={"every_s": 0.1, "stopped": stopped, "on_look": looks.append}
+    )
+    thread.start()
+    wait_until(lambda: len(looks) >= 2)
+    stopped.set()
+    thread.join()
+    assert f"still answering with {opened.version}" in caplog.text
+    assert not any(looks) and current.opened is opened
+    Path(damaged.url).write_bytes(whole)
+    assert current.look() and current.opened.version.startswith("2-")
+    project.models.rollback()
+    assert current.look() and current.opened.version == opened.version
+
+
+def test_a_server_of_one_version_does_not_move(project: oml.Project) -> None:
+    current = CurrentModel(f"{project.url}@1")
+    assert current.opened.version.startswith("1-") and not current.look()
+    with pytest.raises(NotFoundError):
+        CurrentModel(f"{project.url}@nobody")
+    with pytest.raises(ConfigError, match="onnx"):
+        CurrentModel(f"{project.url}@1", engine="onnx")
+    with pytest.raises(ConfigError, match="published version"):
+        CurrentModel(that_says("red"), engine="onnx")
+
+
+class Slow:
+    """A batcher whose model waits, so that requests gather."""
+
+    def __init__(self, model: Any, *, max_batch: int, max_waiting: int) -> None:
+        self.batches: list[int] = []
+        self.gate = threading.Event()
+        current = CurrentModel(model)
+        forward = model.network.forward
+
+        def waits(x: torch.Tensor) -> torch.Tensor:
+            self.gate.wait(60)
+            return forward(x)
+
+        model.network.forward = waits
+        self.batcher = Batcher(
+            current, max_batch=max_batch, max_waiting=max_waiting, on_batch=lambda n, _: self.batches.append(n)
+        )
+        self.batcher.start()
+
+
+def test_requests_that_wait_are_answered_together_and_never_divided(manifest: oml.Manifest) -> None:
+    photo = Path(manifest.urls()[0]).read_bytes()
+    slow = Slow(that_says("red"), max_batch=4, max_waiting=20)
+    first = slow.batcher.submit([photo], top_k=None, threshold=None)
+    wait_until(first.running)
+    others = [slow.batcher.submit([photo] * n, top_k=None, threshold=None) for n in (1, 2, 3, 6, 1)]
+    others[4].cancel()
+    assert slow.batcher.waiting == 14
+    with pytest.raises(BusyError):
+        slow.batcher.submit([photo] * 7, top_k=None, threshold=None)
+    slow.gate.set()
+    slow.batcher.stop()
+    assert slow.batches == [1, 3, 3, 6]  # 1 + 2 together; 3 more would be 6; six at once are a batch of their own
+    assert [len(one.result().rows) for one in (first, *others[:4])] == [1, 1, 2, 3, 6]
+    assert slow.batcher.waiting == 0 and others[4].cancelled()
+
+
+def test_an_error_of_the_model_reaches_those_who_asked_and_nobody_else(manifest: oml.Manifest) -> None:
+    photo = Path(manifest.urls()[0]).read_bytes()
+    slow = Slow(that_says("red"), max_batch=4, max_waiting=20)
+    slow.gate.set()
+    wrong = slow.batcher.submit([photo], top_k=None, threshold=0.5)
+    right = slow.batcher.submit([photo], top_k=1, threshold=None)
+    with pytest.raises(ConfigError, match="classifier"):
+        wrong.result(60)
+    assert right.result(60).rows[0].label == "red"
+    slow.batcher.stop()
