@@ -1,9 +1,9 @@
-"""Race: `onlineml serve` on loopback against `onlineml.predict` on the same photos, and against itself under promotions.
+"""Race: `onlineml serve` on loopback against `onlineml.predict` on the same photos, and its life under promotions.
 
 Clients with 1, 8 and 32 connections send one photo a request, for --seconds each (10): p50, p99 and photos per second,
 beside the rate at which `predict` alone answers the photos from memory, in batches of 32. Then 8 clients ask for six
-times as long while a promotion and a rollback happen in turn every twentieth of that time: failed requests, answers that
-are not those of the version that they name, and the growth of the server's memory. A server has the threads of the
+times as long while a promotion and a rollback happen in turn every twentieth of that time: failed requests, answers
+that are not those of the version that they name, and the growth of the server's memory. A server has the threads of the
 environment; the clients run beside it on the same machine.
 """
 
@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import os
 import socket
 import statistics
 import subprocess
@@ -55,8 +54,7 @@ def server(project: Any, look_every_s: float) -> Iterator[tuple[int, psutil.Proc
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "onlineml", "serve", f"{project.url}@champion", "--port", str(port)]
     command += ["--look-every", str(look_every_s), "--max-waiting", "1000"]
-    with open(os.devnull, "wb") as nothing:
-        process = subprocess.Popen(command, stdout=nothing, stderr=nothing)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         while True:
             with contextlib.suppress(OSError):
@@ -64,7 +62,8 @@ def server(project: Any, look_every_s: float) -> Iterator[tuple[int, psutil.Proc
                 connection.request("GET", "/v2/health/ready")
                 if connection.getresponse().status == 200:
                     break
-            assert process.poll() is None, "the server ended"
+            if process.poll() is not None:
+                raise RuntimeError("the server ended")
             time.sleep(0.1)
         yield port, psutil.Process(process.pid)
     finally:
@@ -111,7 +110,7 @@ def alone(model: Any, contents: list[bytes], seconds: float) -> float:
     return n / (time.perf_counter() - begin)
 
 
-def steady(project: Any, port: int, process: psutil.Process, load: Load, seconds: float) -> list[float]:
+def steady(project: Any, process: psutil.Process, load: Load, seconds: float) -> list[float]:
     """Load while the champion changes 20 times; the server's megabytes at the start and after each change."""
     memory, ended = [process.memory_info().rss / 1e6], threading.Event()
 
@@ -150,12 +149,15 @@ def main() -> None:
                 p50, p99 = (1000 * statistics.quantiles(load.times, n=100)[q] for q in (49, 98))
                 rate = len(load.times) / seconds
                 title = f"{clients} connections, {BACKBONE} at {SIDE} px"
-                print(f"{title}: p50 {p50:.1f} ms, p99 {p99:.1f} ms, {rate:.1f} photos/s ({rate / bound:.2f} of predict "
-                      f"alone), {load.failed} failed", flush=True)  # fmt: skip
+                print(
+                    f"{title}: p50 {p50:.1f} ms, p99 {p99:.1f} ms, {rate:.1f} photos/s ({rate / bound:.2f} of predict "
+                    f"alone), {load.failed} failed",
+                    flush=True,
+                )
                 results.append({"race": title, "ours": rate, "peers": {"predict alone": bound}, "ratio": rate / bound,
                                 "p50_ms": p50, "p99_ms": p99, "failed": load.failed})  # fmt: skip
             load = Load(port, contents, says)
-            memory = steady(project, port, process, load, 6 * seconds)
+            memory = steady(project, process, load, 6 * seconds)
             print(f"promotions and rollbacks: {len(load.times)} requests, {load.failed} failed, {load.mixed} mixed, "
                   f"memory {memory[0]:.0f} MB, then {[round(one) for one in memory[1:]]}", flush=True)  # fmt: skip
             results.append({"race": "promotions", "requests": len(load.times), "failed": load.failed,

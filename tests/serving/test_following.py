@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,15 +14,16 @@ import torch
 
 import onlineml as oml
 from onlineml.errors import ConfigError, NotFoundError
-from onlineml.serving import Limits
+from onlineml.serving import Limits, batching, create_app
 from onlineml.serving.batching import Batcher, BusyError
 from onlineml.serving.current import CurrentModel
+from served import running
 from tiny import CLASSES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Asked
+    from served import Asked
 
 
 def that_says(label: str) -> oml.ImageClassifier:
@@ -57,7 +59,11 @@ def test_promotions_and_rollbacks_drop_no_request_and_mix_no_answers(
             labels = {row.get("label") for row in answered.json.get("predictions", [])}
             version = answered.json.get("version", "")
             seen.add(version)
-            if answered.code != 200 or labels != {says[version]} or answered.headers["onlineml-model-version"] != version:
+            if (
+                answered.code != 200
+                or labels != {says[version]}
+                or answered.headers["onlineml-model-version"] != version
+            ):
                 wrong.append(answered)
 
     with ThreadPoolExecutor(4) as pool:
@@ -72,7 +78,8 @@ def test_promotions_and_rollbacks_drop_no_request_and_mix_no_answers(
             ended.set()
     for one in clients:
         one.result()
-    assert not wrong and seen == set(says)
+    assert not wrong
+    assert seen == set(says)
     assert ask("/v2/models/moths").json["versions"] == [ask("/").json["version"]]
     assert b'onlineml_model_changes_total{outcome="changed"} 4.0' in ask("/metrics").body
 
@@ -101,16 +108,20 @@ def test_a_version_that_cannot_be_opened_leaves_the_old_one(
     stopped.set()
     thread.join()
     assert f"still answering with {opened.version}" in caplog.text
-    assert not any(looks) and current.opened is opened
+    assert not any(looks)
+    assert current.opened is opened
     Path(damaged.url).write_bytes(whole)
-    assert current.look() and current.opened.version.startswith("2-")
+    assert current.look()
+    assert current.opened.version.startswith("2-")
     project.models.rollback()
-    assert current.look() and current.opened.version == opened.version
+    assert current.look()
+    assert current.opened.version == opened.version
 
 
 def test_a_server_of_one_version_does_not_move(project: oml.Project) -> None:
     current = CurrentModel(f"{project.url}@1")
-    assert current.opened.version.startswith("1-") and not current.look()
+    assert current.opened.version.startswith("1-")
+    assert not current.look()
     with pytest.raises(NotFoundError):
         CurrentModel(f"{project.url}@nobody")
     with pytest.raises(ConfigError, match="onnx"):
@@ -153,7 +164,8 @@ def test_requests_that_wait_are_answered_together_and_never_divided(manifest: om
     slow.batcher.stop()
     assert slow.batches == [1, 3, 3, 6]  # 1 + 2 together; 3 more would be 6; six at once are a batch of their own
     assert [len(one.result().rows) for one in (first, *others[:4])] == [1, 1, 2, 3, 6]
-    assert slow.batcher.waiting == 0 and others[4].cancelled()
+    assert slow.batcher.waiting == 0
+    assert others[4].cancelled()
 
 
 def test_an_error_of_the_model_reaches_those_who_asked_and_nobody_else(manifest: oml.Manifest) -> None:
@@ -166,3 +178,51 @@ def test_an_error_of_the_model_reaches_those_who_asked_and_nobody_else(manifest:
         wrong.result(60)
     assert right.result(60).rows[0].label == "red"
     slow.batcher.stop()
+
+
+def test_a_request_that_fails_does_not_fail_those_beside_it(
+    manifest: oml.Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = Path(manifest.urls()[0]).read_bytes()
+    slow = Slow(that_says("red"), max_batch=8, max_waiting=20)
+    predicted = batching.predict
+
+    def fails(model: Any, photos: list[bytes], **options: Any) -> Any:
+        if b"too large for memory" in photos:
+            raise MemoryError
+        return predicted(model, photos, **options)
+
+    monkeypatch.setattr(batching, "predict", fails)
+    first = slow.batcher.submit([photo], top_k=None, threshold=None)
+    wait_until(first.running)
+    contents = (photo, b"too large for memory", photo)
+    together = [slow.batcher.submit([one], top_k=None, threshold=None) for one in contents]
+    slow.gate.set()
+    slow.batcher.stop()
+    assert [type(one.exception()) for one in together] == [type(None), MemoryError, type(None)]
+
+
+def test_nothing_is_predicted_for_a_client_that_has_left(manifest: oml.Manifest) -> None:
+    photo = Path(manifest.urls()[0]).read_bytes()
+    model, gate, seen = that_says("red"), threading.Event(), []
+    app, forward = create_app(model), model.network.forward
+
+    def waits(x: torch.Tensor) -> torch.Tensor:
+        seen.append(len(x))
+        gate.wait(60)
+        return forward(x)
+
+    model.network.forward = waits
+    with running(app) as ask, ThreadPoolExecutor(1) as pool:
+        first = pool.submit(ask, "/predict", photo)
+        wait_until(lambda: len(seen) == 1)
+        host, _, port = ask.url.rpartition("/")[2].partition(":")
+        leaving = socket.create_connection((host, int(port)))
+        leaving.sendall(b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(photo) + photo)
+        wait_until(lambda: b"onlineml_waiting_photos 2.0" in ask("/metrics").body)
+        leaving.close()
+        wait_until(lambda: b'code="499"' in ask("/metrics").body)
+        gate.set()
+        assert first.result().code == 200
+        wait_until(lambda: b"onlineml_waiting_photos 0.0" in ask("/metrics").body)
+    assert seen == [1]

@@ -17,7 +17,7 @@ import onlineml as oml
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Asked
+    from served import Asked
 
 
 def asked(data: Any, *, datatype: str = "BYTES", shape: list[int] | None = None, **more: Any) -> bytes:
@@ -45,7 +45,8 @@ def test_files_in_base64_and_in_binary_get_the_probabilities_of_predict(
     rows = oml.predict(known, photos, top_k=3)
     expected = np.array([[dict(row.top)[name] for name in known.class_names] for row in rows])
     np.testing.assert_allclose(found["probabilities"], expected, atol=1e-6)
-    assert found["label"].tolist() == [row.label for row in rows] and not any(found["error"])
+    assert found["label"].tolist() == [row.label for row in rows]
+    assert not any(found["error"])
     binary = b"".join(struct.pack("<I", len(one)) + one for one in photos)
     text = json.dumps(
         {"inputs": [{"name": "image", "datatype": "BYTES", "shape": [len(photos)],
@@ -70,8 +71,11 @@ def test_a_photo_that_cannot_be_used_has_an_error_beside_the_answers_of_others(
 ) -> None:
     photos = [b"no photo", some(manifest)[0]]
     found = outputs(serving(known)("/v2/models/model/infer", asked([base64.b64encode(p).decode() for p in photos])))
-    assert found["label"][0] == "" and found["error"][0] and not found["error"][1]
-    assert found["probabilities"][0].sum() == 0 and found["probabilities"][1].sum() == pytest.approx(1)
+    assert found["label"][0] == ""
+    assert found["error"][0]
+    assert not found["error"][1]
+    assert found["probabilities"][0].sum() == 0
+    assert found["probabilities"][1].sum() == pytest.approx(1)
 
 
 def test_objects_and_labels_are_tensors(
@@ -83,13 +87,15 @@ def test_objects_and_labels_are_tensors(
     body = asked([base64.b64encode(one).decode() for one in photos], parameters={"threshold": 0.1})
     found = outputs(ask("/v2/models/model/infer", body))
     rows = oml.predict(detector, photos, threshold=0.1)
-    assert found["count"].tolist() == [len(row) for row in rows] and found["count"].sum()
+    assert found["count"].tolist() == [len(row) for row in rows]
+    assert found["count"].sum()
     for i, row in enumerate(rows):
         np.testing.assert_allclose(found["boxes"][i, : len(row)], row.boxes_xyxy, rtol=1e-5)
         assert found["labels"][i, : len(row)].tolist() == row.label_ids.tolist()
         assert (found["labels"][i, len(row) :] == -1).all()
     about = {output["name"]: output for output in ask("/v2/models/model").json["outputs"]}
-    assert about["boxes"]["shape"] == [-1, -1, 4] and about["count"]["datatype"] == "INT64"
+    assert about["boxes"]["shape"] == [-1, -1, 4]
+    assert about["count"]["datatype"] == "INT64"
     model, data = labelled
     photo = Path(data.urls()[0]).read_bytes()
     found = outputs(serving(model)("/v2/models/model/infer", asked([base64.b64encode(photo).decode()])))
@@ -127,4 +133,5 @@ def test_binary_data_that_does_not_fit_says_why(small: Asked) -> None:
         {"inputs": [{"name": "i", "datatype": "BYTES", "shape": [1], "parameters": {"binary_data_size": 6}}]}
     ).encode()
     answered = small("/v2/models/model/infer", text + b"\xff\0\0\0ab", inference_header_content_length=str(len(text)))
-    assert answered.code == 400 and "within a photo" in answered.json["error"]
+    assert answered.code == 400
+    assert "within a photo" in answered.json["error"]

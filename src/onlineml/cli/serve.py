@@ -27,7 +27,7 @@ def add_serve(commands: Any) -> None:
     serve.add_argument("model", help="path or URL of a model, such as s3://lab/butterflies@champion")
     serve.add_argument("--host", default="127.0.0.1", help="address to listen at (default: 127.0.0.1, this machine)")
     serve.add_argument("--port", type=int, default=8000, help="number to listen at (default: 8000)")
-    serve.add_argument("--name", default="", help="of the model in the KServe protocol (default: the project's)")
+    serve.add_argument("--name", dest="called", default="", help="in the KServe protocol (default: the project's)")
     serve.add_argument(
         "--engine",
         default="auto",
@@ -60,7 +60,7 @@ def _serve(chosen: argparse.Namespace) -> int:
         chosen.model,
         host=chosen.host,
         port=chosen.port,
-        name=chosen.name,
+        name=chosen.called,
         engine=chosen.engine,
         device=chosen.device,
         token=_token(chosen.token_file),

@@ -40,7 +40,7 @@ _VERSION = "onlineml-model-version"  # header of each answer
 
 
 class _Server:
-    """What the routes share."""
+    """Model, counters and threads, which the routes share."""
 
     def __init__(self, current: CurrentModel, name: str, limits: Limits) -> None:
         self.current, self.name, self.limits = current, name, limits
@@ -67,14 +67,17 @@ class _Server:
             stopped.set()
             await asyncio.to_thread(self.batcher.stop)
 
-    async def answer(self, photos: Sequence[Any], *, top_k: int | None, threshold: float | None) -> Answer:
-        """Return the answer for photos.
+    async def answer(
+        self, request: Request, photos: Sequence[Any], *, top_k: int | None, threshold: float | None
+    ) -> Answer:
+        """Return the answer for photos; nothing is predicted for a client that has left.
 
         Raises:
             HTTPException: 503 if too many wait, 400 for options that the model does not take, 500 for anything else.
         """
         try:
-            answer = await asyncio.wrap_future(self.batcher.submit(photos, top_k=top_k, threshold=threshold))
+            future = asyncio.wrap_future(self.batcher.submit(photos, top_k=top_k, threshold=threshold))
+            answer = await _while_connected(request, future)
         except BusyError as error:
             most = self.limits.max_waiting
             raise HTTPException(503, f"{most} photos are waiting: ask again", {"Retry-After": "1"}) from error
@@ -87,6 +90,23 @@ class _Server:
         return answer
 
 
+async def _while_connected(request: Request, future: asyncio.Future[Answer]) -> Answer:
+    """Wait for an answer, and cancel it if the client leaves.
+
+    Raises:
+        HTTPException: it has left; nobody reads this.
+    """
+    left = asyncio.ensure_future(request.receive())  # the body has been read: what comes next is that it left
+    try:
+        await asyncio.wait((future, left), return_when=asyncio.FIRST_COMPLETED)
+        if not future.done():
+            future.cancel()
+            raise HTTPException(499, "the client has left")
+        return future.result()
+    finally:
+        left.cancel()
+
+
 def application(current: CurrentModel, *, name: str, token: str | None, limits: Limits) -> FastAPI:
     """Return the application.
 
@@ -97,7 +117,9 @@ def application(current: CurrentModel, *, name: str, token: str | None, limits: 
         limits: what it takes.
     """
     server = _Server(current, name, limits)
-    app = FastAPI(title=f"onlineml: {name}", version=__version__, lifespan=server.running, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title=f"onlineml: {name}", version=__version__, lifespan=server.running, docs_url=None, redoc_url=None
+    )
     app.add_middleware(Watched, metrics=server.metrics, max_bytes=limits.max_bytes)
     app.add_exception_handler(HTTPException, _as_json)
     app.add_exception_handler(RequestValidationError, _as_json)
@@ -141,7 +163,7 @@ def _add_own(app: FastAPI, server: _Server, guarded: Sequence[Any]) -> None:
         """Predict for the photos of a form (files), of JSON ({"images": [base64, ...]}), or for the body itself."""
         limits = server.limits
         names, photos = await photos_in(request, max_photos=limits.max_photos, max_bytes=limits.max_bytes)
-        answer = await server.answer(photos, top_k=top_k, threshold=threshold)
+        answer = await server.answer(request, photos, top_k=top_k, threshold=threshold)
         rows = [{**row.to_dict(), "uri": name} for name, row in zip(names, answer.rows, strict=True)]
         about = {"model": server.current.reference, "version": answer.opened.version}
         return _json({**about, "task": answer.opened.model.task, "predictions": _finite(rows)}, headers=_named(answer))
@@ -224,7 +246,7 @@ def _add_kserve(app: FastAPI, server: _Server, guarded: Sequence[Any]) -> None:
             raise HTTPException(400, f"the header {BINARY} is {length!r}: expected the JSON's length in bytes")
         json_bytes = None if length is None else int(length[:12])
         asked = infer_request(await request.body(), json_bytes=json_bytes, max_photos=server.limits.max_photos)
-        answer = await server.answer(asked.photos, top_k=_ALL, threshold=asked.threshold)
+        answer = await server.answer(request, asked.photos, top_k=_ALL, threshold=asked.threshold)
         opened = answer.opened
         if version is not None and version != opened.version:  # promoted in between
             known(model, version)

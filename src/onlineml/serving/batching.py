@@ -72,7 +72,7 @@ class Batcher:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the thread runs."""
+        """True while the thread runs."""
         return self._thread.is_alive()
 
     @property
@@ -104,8 +104,9 @@ class Batcher:
             for options in dict.fromkeys(request.options for request in requests):
                 together = [request for request in requests if request.options == options]
                 wanted = [request for request in together if request.future.set_running_or_notify_cancel()]
-                if wanted:
-                    self._answer(wanted, *options)
+                if wanted and not self._answered(wanted, *options) and len(wanted) > 1:
+                    for request in wanted:  # each by itself, so that one cannot fail the others
+                        self._answered([request], *options)
             with self._lock:
                 self._waiting -= sum(len(request.photos) for request in requests)
 
@@ -131,18 +132,21 @@ class Batcher:
             n += len(following.photos)
         return taken
 
-    def _answer(self, requests: Sequence[_Request], top_k: int | None, threshold: float | None) -> None:
+    def _answered(self, requests: Sequence[_Request], top_k: int | None, threshold: float | None) -> bool:
+        """Answer requests together; of one alone, an error is the answer."""
         opened, begin = self._current.opened, time.perf_counter()
         photos = [photo for request in requests for photo in request.photos]
+        size = min(len(photos), self._max_batch)
         try:
-            rows = list(predict(opened.model, photos, top_k=top_k, threshold=threshold, batch_size=len(photos)))
-        except Exception as error:  # noqa: BLE001 - told to those who asked; the thread must live
-            for request in requests:
-                request.future.set_exception(error)
-            return
+            rows = list(predict(opened.model, photos, top_k=top_k, threshold=threshold, batch_size=size))
+        except Exception as error:  # noqa: BLE001 - told to the one who asked; the thread must live
+            if len(requests) == 1:
+                requests[0].future.set_exception(error)
+            return False
         self._on_batch(len(photos), time.perf_counter() - begin)
         done = 0
         for request in requests:
             n = len(request.photos)
             request.future.set_result(Answer(rows[done : done + n], opened))
             done += n
+        return True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -19,6 +18,8 @@ from onlineml.storage.urls import storable
 from onlineml.tasks.loading import opened_model
 
 if TYPE_CHECKING:
+    import threading
+
     from onlineml.storage.location import Options
 
 __all__ = ["CurrentModel", "Engine", "Opened"]
@@ -81,7 +82,7 @@ class CurrentModel:
 
     @property
     def moves(self) -> bool:
-        """Whether the reference may come to stand for another version."""
+        """True if the reference may come to stand for another version."""
         return self._place is not None and "@" in self._place.name
 
     def look(self) -> bool:
@@ -125,7 +126,7 @@ class CurrentModel:
         if self._engine not in ("auto", "torch"):
             found = ", ".join(exports) or "none"
             raise ConfigError(
-                f"{version} has no export {wanted!r}; it has {found}: make it by onlineml.export, or take engine='torch'"
+                f"{version} has no export {wanted!r}; it has {found}: make it by onlineml.export, or use engine='torch'"
             )
         return self._tried(opened_model(version), version.version, "torch")
 

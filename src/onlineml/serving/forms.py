@@ -48,7 +48,7 @@ async def photos_in(request: Request, *, max_photos: int, max_bytes: int) -> tup
     if not photos:
         raise HTTPException(
             400,
-            f"the request has no photo: expected files as {_FORM}, {_JSON} as {{\"images\": [base64, ...]}}, or the "
+            f'the request has no photo: expected files as {_FORM}, {_JSON} as {{"images": [base64, ...]}}, or the '
             "content of one photo as the body",
         )
     if len(photos) > max_photos:
@@ -76,7 +76,7 @@ def _of_json(body: bytes) -> tuple[list[str], list[bytes]]:
     try:
         images = msgspec.json.decode(body, type=_Images).images
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise HTTPException(400, f"the JSON is not {{\"images\": [base64, ...]}}: {error}") from error
+        raise HTTPException(400, f'the JSON is not {{"images": [base64, ...]}}: {error}') from error
     return [str(i) for i in range(len(images))], [decoded_base64(text, i) for i, text in enumerate(images)]
 
 
@@ -86,7 +86,7 @@ def decoded_base64(text: str, position: int) -> bytes:
     Raises:
         HTTPException: it is not base64.
     """
-    head, comma, tail = text[:200].partition(",")
+    head, comma, _tail = text[:200].partition(",")
     if comma and head.startswith("data:"):
         text = text[len(head) + 1 :]
     try:

@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from onlineml.serving.forms import decoded_base64, too_many
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -83,9 +83,12 @@ def infer_request(body: bytes, *, json_bytes: int | None, max_photos: int) -> In
         raise HTTPException(400, f"{len(binary)} bytes follow the JSON: expected binary_data_size in the parameters")
     if given.shape[0] > max_photos:
         raise too_many(given.shape[0], max_photos)
-    read = {"BYTES": _contents, "UINT8": _pixels}.get(given.datatype)
+    readers: dict[str, Callable[[_Input, bytes | None], list[Any]]] = {"BYTES": _contents, "UINT8": _pixels}
+    read = readers.get(given.datatype)
     if read is None:
-        raise HTTPException(400, f"the input's datatype is {given.datatype!r}: expected BYTES (files) or UINT8 (pixels)")
+        raise HTTPException(
+            400, f"the input's datatype is {given.datatype!r}: expected BYTES (files) or UINT8 (pixels)"
+        )
     return Infer(request.id, read(given, None if size is None else binary), _threshold(request.parameters))
 
 
@@ -101,9 +104,10 @@ def _contents(given: _Input, binary: bytes | None) -> list[bytes]:
     if len(given.shape) != 1:
         raise HTTPException(400, f"the input's shape is {given.shape}: expected [number of photos] for BYTES")
     if binary is None:
-        if not isinstance(given.data, list) or not all(isinstance(one, str) for one in given.data):
+        texts = [given.data] if isinstance(given.data, str) else given.data  # TorchServe's clients send one as it is
+        if not isinstance(texts, list) or not all(isinstance(one, str) for one in texts):
             raise HTTPException(400, "the input's data: expected a list of photos in base64")
-        found = [decoded_base64(text, i) for i, text in enumerate(given.data)]
+        found = [decoded_base64(text, i) for i, text in enumerate(texts)]
     else:
         found, at = [], 0
         while at + 4 <= len(binary):
@@ -132,7 +136,7 @@ def _pixels(given: _Input, binary: bytes | None) -> list[NDArray[np.uint8]]:
 
 def _flat(data: Any) -> NDArray[np.uint8]:
     values = np.asarray(data)
-    if values.dtype.kind not in "iu" or values.size and (values.min() < 0 or values.max() > 255):
+    if values.dtype.kind not in "iu" or (values.size and (values.min() < 0 or values.max() > 255)):
         raise ValueError
     return values.astype(np.uint8).reshape(-1)
 

@@ -1,4 +1,4 @@
-"""What a server counts, for Prometheus, and the middleware that counts requests and refuses those that are too large."""
+"""Counters for Prometheus, and the middleware that counts requests and refuses too large ones."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ _GRACE_S = 30  # for requests that are being answered when the server is told to
 
 @dataclass(frozen=True)
 class Limits:
-    """What a server takes.
+    """Bounds of what a server takes.
 
     Args:
         max_batch: photos that are predicted for together, from several requests.
@@ -108,10 +108,16 @@ def serve(
     """Serve a model until SIGINT or SIGTERM; requests that are being answered are answered first.
 
     Args:
-        model: see `create_app`, also for the arguments that are not named here.
+        model: a reference such as ``"s3://lab/butterflies@champion"``, or see `create_app`.
         host: address to listen at; ``"0.0.0.0"`` for all of the machine.
         port: number to listen at.
+        name: of the model in the KServe protocol, see `create_app`.
+        engine: see `onlineml.serving.current.CurrentModel`.
+        device: of the network, see `create_app`.
+        token: that requests must have, see `create_app`.
         open_to_all: serve without a token at an address that other machines reach.
+        limits: what it takes; None for the defaults.
+        storage_options: of the filesystem.
 
     Raises:
         ConfigError: an argument is not usable, or there is no token at an address that other machines reach.
@@ -135,9 +141,7 @@ def serve(
         limits=limits,
         storage_options=storage_options,
     )
-    uvicorn.run(
-        app, host=host, port=port, log_level="info", timeout_graceful_shutdown=_GRACE_S, server_header=False
-    )
+    uvicorn.run(app, host=host, port=port, log_level="info", timeout_graceful_shutdown=_GRACE_S, server_header=False)
 
 
 def _needed() -> Any:

@@ -38,8 +38,8 @@ def label_tensors(rows: Sequence[Any], class_names: Sequence[str]) -> Arrays:
         class_names: C, in the order of the columns.
 
     Returns:
-        ``probabilities`` (n, C) float32, ``predicted`` (n, C) bool, true from a class's threshold on, and ``error`` (n,)
-        str.
+        ``probabilities`` (n, C) float32, ``predicted`` (n, C) bool, true from a class's threshold on, and ``error``
+        (n,) str.
     """
     predicted = np.array([[name in row.labels for name in class_names] for row in rows], dtype=bool)
     predicted = predicted.reshape(len(rows), len(class_names))
