@@ -234,10 +234,11 @@ def prepare_server(lab: Lab, names: dict[str, Any]) -> None:
         return
     import uvicorn
 
-    from onlineml.serving import create_app
+    from onlineml.serving import Limits, create_app
 
     Path("garden.jpg").write_bytes(photo_files()["test/monarch/000.jpg"])
-    server = uvicorn.Server(uvicorn.Config(create_app("s3://lab/butterflies@champion"), port=0, log_level="error"))
+    app = create_app("s3://lab/butterflies@champion", limits=Limits(look_every_s=3600))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
     threading.Thread(target=server.run, daemon=True).start()
     while not server.started:
         time.sleep(0.01)
