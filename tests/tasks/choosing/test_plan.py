@@ -97,11 +97,12 @@ def test_random_weights_keep_the_size_that_a_cpu_trains_in_minutes(machine: dict
 def test_little_time_makes_photos_smaller_down_to_a_floor(machine: dict[str, Any]):
     """By hand: 900 images of training and 100 of validation, .016 s a forward pass at 128 px, 3.6 of them a step."""
     sizes = []
-    for budget_s in (1000, 100, 60, 10):
+    for budget_s in (1000, 100, 60, 45, 38, 25, 10):
         batches = oml.datamodule_for(labelled(1000), model=pretrained_model(), budget_s=budget_s)
         sizes.append(batches.size_hw[0])
     # at 160 px a pass is .025 s: 1,200 * .025 + 3 * 900 * 3.6 * .025 = 273 s; at 128 px 175 s; at 96 px 98 s
-    assert sizes == [160, 96, 96, 96]
+    # below one epoch at 96 px (40 s), the last layer: 70 % of 38 s are 27; 1,200 looks take 30 s at 160 px, 19 at 128
+    assert sizes == [160, 96, 96, 96, 128, 96, 96]
     assert oml.datamodule_for(labelled(1000), model=pretrained_model(), budget_s=180).size_hw == (128, 128)
 
 
@@ -111,7 +112,7 @@ def test_it_is_said_in_a_sentence(machine: dict[str, Any]):
     assert batches.chosen.startswith("TinyNet at 160 px in batches of 32: 1,440 photos of about 100 px, ")
     assert batches.chosen.endswith(" CPU threads, 900 s, some 7 epochs.")
     hasty = oml.datamodule_for(labelled(1600, width=100, height=110), model=pretrained_model(), budget_s=50)
-    assert hasty.chosen.endswith(" 50 s, less than one epoch: it will hardly learn, raise budget_s.")
+    assert hasty.chosen.endswith(" 50 s, time for little more than the last layer: raise budget_s.")
     assert oml.datamodule_for(labelled(40), size=32, batch_size=4).chosen == ""
 
 
