@@ -891,6 +891,25 @@ def test_fine_tuning_starts_from_a_linear_probe(manifest, tmp_path: Path) -> Non
     assert run.metrics()[0]["val_accuracy"] >= 0.5  # with such a rate it is the probe that knows
 
 
+def test_time_for_less_than_half_an_epoch_goes_into_the_last_layer(manifest, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(warm_up, "_WORTH_EPOCHS", 1e9)
+    weights = tmp_path / "weights.pth"
+    model, data = tuned(weights), tiny_data(manifest)
+    run = fit(model, data, tmp_path / "run", budget_s=20)
+
+    (row,) = run.metrics()
+    start = tiny_model(seed=5).network.features.state_dict()
+    assert all(torch.equal(v, start[k]) for k, v in model.network.features.state_dict().items())
+    assert row["val_accuracy"] == pytest.approx(model.validate(data.loader("val"))["val_accuracy"])
+    assert (row["step"], row["progress"], run.status()["state"]) == (0, 1.0, "finished")
+    assert run.status()["seconds"] < 15  # the rest of the time is given back
+    assert warm_up.NO_TIME in io.read_bytes(run.location / "log.txt").decode()
+    assert (tmp_path / "run/model/model.json").exists()
+    watch = Watch()
+    fit(tuned(weights), data, tmp_path / "watched", budget_s=2, callbacks=[watch])
+    assert watch.lr  # whoever brings a callback wants to see steps
+
+
 class Forgets(pl.Callback):
     """Makes the head say nothing after each step, whatever the processor's rounding."""
 

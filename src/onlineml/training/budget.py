@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from onlineml.tasks.schedule import Schedule
     from onlineml.training.processes import Processes
 
-__all__ = ["Budget", "Clock", "read_knots", "write_knots"]
+__all__ = ["Budget", "Clock", "ending_s", "read_knots", "write_knots"]
 
 _SKIPPED = 2  # first steps, which allocate memory and choose kernels
 _CORRECT_SHARE = 0.05  # of the budget between two corrections
@@ -144,6 +144,17 @@ class Budget(pl.Callback):
         self.head_warmup = pl_module.head_warmup
         if self._is_over(trainer.global_step):  # killed between its last step and its end
             trainer.should_stop = True
+
+
+def ending_s(model: Any, validation_s: float) -> float:
+    """Return the seconds of a run's end: the last validation, and writing the model.
+
+    Args:
+        model: a module.
+        validation_s: seconds of a validation.
+    """
+    size = sum(int(t.numel()) * t.element_size() for t in model.state_dict().values())
+    return float(validation_s + size / 200e6 + 0.1)  # 200 MB/s: serialise, hash and write
 
 
 def read_knots(run: Run) -> list[Knot]:

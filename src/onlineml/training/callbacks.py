@@ -183,6 +183,21 @@ class EpochRecord(pl.Callback):
             return True
         return self.clock.spent() - self._validated_at >= self.validation_s / _VALIDATION_SHARE
 
+    def begin_with(
+        self, before: WeightsSnapshot | None, row: Mapping[str, Any] | None, *, names: Iterable[str]
+    ) -> None:
+        """Take note of the start.
+
+        Args:
+            before: metrics and weights, if known.
+            row: of the last epoch, without scores, where there will be none; they are those of ``before``.
+            names: of the scores.
+        """
+        self.before = before
+        if row is not None:
+            known = {} if before is None else before.row
+            self.last_row = {**row, **{name: known.get(name, math.nan) for name in names}}
+
     def validate(self, module: Any) -> dict[str, float]:
         """Validate the final weights, where Lightning did not."""
         if self.val_batches is None:

@@ -15,7 +15,7 @@ from onlineml.storage import patience
 from onlineml.storage.io import delete, delete_drafts, draft_for, upload_file
 from onlineml.tasks.choosing.costs import STEP_FORWARDS
 from onlineml.tasks.schedule import Schedule, count_steps
-from onlineml.training.budget import Budget, Clock, read_knots, write_knots
+from onlineml.training.budget import Budget, Clock, ending_s, read_knots, write_knots
 from onlineml.training.callbacks import NEVER, EpochRecord, SharedFindings, WeightsSnapshot
 from onlineml.training.checkpoints import Checkpoints, fetch_checkpoint, seconds_and_rows, shared_checkpoint
 from onlineml.training.ema import Ema
@@ -30,7 +30,7 @@ from onlineml.training.trainer import (
     quiet,
     strategy_of,
 )
-from onlineml.training.warm_up import follow_flips, warm_up_head
+from onlineml.training.warm_up import NO_TIME, follow_flips, last_layer_row, warm_up_head
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -143,7 +143,8 @@ class Training:
             rows=self.run.rewind(self._n_rows),
             processes=self.processes,
         )
-        self.record.before = self.before
+        row = None if self.trains else last_layer_row(self.run.spec["plan"], self.clock)
+        self.record.begin_with(self.before, row, names=self.model.metric_names)
         self.callbacks: list[pl.Callback] = [] if self.ema is None else [self.ema]
         if self.budget_s is not None:
             budget = Budget(
@@ -165,8 +166,7 @@ class Training:
         )
         self.callbacks += [self.record, SharedFindings(self.datamodule)]
 
-    def _record_row(self, row: Mapping[str, Any]) -> None:
-        """Write a row of metrics to the run and the user's loggers."""
+    def _record_row(self, row: Mapping[str, Any]) -> None:  # and to the user's loggers
         self.run.log_metrics(row)
         log_row(self.loggers if self.processes.is_first else (), row)
 
@@ -175,13 +175,15 @@ class Training:
 
         The first layers are frozen where a budget allows few epochs.
         """
-        head = self.model.linear_head()
+        self.trains, head = True, self.model.linear_head()
         if head is None or not self.model.pretrained or not all(map(self.model.is_trainable, head.parameters())):
             return
         self.model.head_is_warm = True
         plan = None if self.checkpoint is None else self.run.spec.get("plan")
         plan = self.processes.share(lambda: plan or self._probe(head))
         self.run.update_spec({"plan": plan})
+        self.trains = plan.get("trains", True) or bool(self.checkpoint or self.users) or self.processes.n > 1
+        tell([] if self.trains else [NO_TIME], self.run, self.progress)
         if plan["short"] and self.model.may_freeze:
             self.model.frozen_share = _FROZEN_SHARE
         self.datamodule = follow_flips(plan, self.model, self.datamodule, run=self.run, progress=self.progress)
@@ -194,19 +196,17 @@ class Training:
 
     def _reserve_s(self, step_s: float) -> float:
         """Seconds for the last validation and writing the model."""
-        n_val = 0 if self.record.val_batches is None else len(self.datamodule.rows_of("val"))
-        forward_s = step_s * n_val / self.datamodule.batch_size / STEP_FORWARDS
-        validation_s: float = forward_s if self.record.validation_s is None else self.record.validation_s
-        size = sum(int(t.numel()) * t.element_size() for t in self.model.state_dict().values())
-        return float(validation_s + size / 200e6 + 0.1)  # 200 MB/s: serialise, hash and write
+        forward_s = step_s * len(self.datamodule.rows_of("val")) / self.datamodule.batch_size / STEP_FORWARDS
+        return ending_s(self.model, forward_s if self.record.validation_s is None else self.record.validation_s)
 
     def execute(self, *, precision: str | None, accelerator: str, **chosen: Any) -> None:
         """Train; the first process keeps the best weights and writes the model, which lasting processes get, too."""
         if self.processes.is_first:
             begin_logs(self.loggers, self.run.spec, self.record.rows)
-        with interruptible():
-            precision = precision_for(precision, accelerator, self.model)
-            self._fit(self._trainer(precision=precision, accelerator=accelerator, **chosen))
+        if self.trains:
+            with interruptible():
+                precision = precision_for(precision, accelerator, self.model)
+                self._fit(self._trainer(precision=precision, accelerator=accelerator, **chosen))
         if self.processes.is_first:
             self._finish(self._choose())
         if self.processes.is_lasting:
@@ -287,13 +287,13 @@ class Training:
             kept = record.best.row
             self.model.load_state_dict(record.best.weights)
         if record.before is not None and good(record.before.row) > good(kept):  # only the new head
-            as_it_was = self.run.spec["plan"].get("probe_penalty") is None
-            before = "the model as it was" if as_it_was else "only the last layer trained"
+            fitted = self.run.spec["plan"].get("probe_penalty") is not None
+            before = "only the last layer trained" if fitted else "the model as it was"
             text = kept_line(before, self.model.metric_names, record.before.row, instead_of=kept)
             tell([text], self.run, self.progress)
             kept = shown = kept | record.before.row
             self.model.load_state_dict(record.before.weights)
-        if kept is not last and record.val_batches is not None:
+        if (kept is not last or not self.trains) and record.val_batches is not None:
             self.model.after_training(record.val_batches)
         if not record.is_recorded:
             record.keep(shown)

@@ -6,6 +6,8 @@ import math
 import time
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from onlineml.errors import StoppedError
 from onlineml.models.stages import pooled_stages, stage_names
 from onlineml.tasks.choosing.costs import STEP_FORWARDS
@@ -26,12 +28,14 @@ if TYPE_CHECKING:
     from onlineml.training.budget import Clock
     from onlineml.training.progress import Progress
 
-__all__ = ["follow_flips", "warm_up_head"]
+__all__ = ["NO_TIME", "follow_flips", "last_layer_row", "warm_up_head"]
 
-_PROBE_SHARE = 0.75  # maximum share of a budget for the features of the head's warm-up, a third of a training step each
+NO_TIME = "Only the last layer is trained: there is no time for half an epoch of all layers, raise budget_s for that."
+_PROBE_SHARE = 0.9  # maximum share of a budget for the features of the head's warm-up, a third of a training step each
 _VAL_SHARE = 0.15  # maximum share of a budget for those of the validation images
 _PROBE_IMAGES = 20_000  # more do not change a linear head
 _SHORT_EPOCHS = 10.0  # a run of fewer is a short one
+_WORTH_EPOCHS = 0.5  # of fewer, the network learns nothing, and the last layer is left as it is
 
 
 def warm_up_head(
@@ -69,9 +73,8 @@ def warm_up_head(
             raise StoppedError("stopped on request before the first step; call fit() again to start over")
         if budget_s is None:
             return n >= _PROBE_IMAGES
-        image_s = (time.monotonic() - begin) / n
-        # remaining: the validation images twice, two steps, fitting the head and writing the model
-        rest_s = image_s * (2 * n_val + 2 * STEP_FORWARDS * datamodule.batch_size) + 0.05 * budget_s
+        # remaining: the validation images, fitting the head and writing the model
+        rest_s = (time.monotonic() - begin) / n * n_val + 0.07 * budget_s
         share_s = max(0.5 * budget_s, min(_PROBE_SHARE * budget_s, budget_s - rest_s))
         return n >= _PROBE_IMAGES or clock.spent() > share_s
 
@@ -84,15 +87,27 @@ def warm_up_head(
     val = collect_features(model, head, load("val")) if n_val and affordable else None
     probe = probe_head(model, head, train, val)
     before = None if val is None else WeightsSnapshot.of(model, probe.metrics)
-    lost = None
-    if val is not None and chooses:
+
+    def epochs_left() -> float:
+        left_s = math.inf if budget_s is None else budget_s - clock.spent()
+        return left_s / (STEP_FORWARDS * forward_s) / len(datamodule.rows_of("train"))
+
+    lost, trains = None, epochs_left() >= _WORTH_EPOCHS
+    if val is not None and chooses and trains:
         answer = StagedHead(model, head, names, train, pooled)
         lost = lost_by_mirrors(model, answer, datamodule, forward_s=forward_s, budget_s=budget_s)
-    left_s = math.inf if budget_s is None else budget_s - clock.spent()
-    epochs = left_s / (STEP_FORWARDS * forward_s) / len(datamodule.rows_of("train"))
+    with torch.no_grad():
+        loss = float(model.head_loss(head(train[0].to(head.weight)), train[1].to(head.weight.device)))
     penalty = None if math.isnan(probe.penalty) else probe.penalty
-    plan = {"probe_images": len(train[1]), "probe_penalty": penalty, "short": epochs < _SHORT_EPOCHS}
-    return {**plan, "flips_lose": lost}, before
+    plan = {"probe_images": len(train[1]), "probe_penalty": penalty, "probe_loss": loss, "trains": trains}
+    return {**plan, "short": epochs_left() < _SHORT_EPOCHS, "flips_lose": lost}, before
+
+
+def last_layer_row(plan: Mapping[str, Any], clock: Clock) -> dict[str, Any]:
+    """Return the row, without scores, of a run whose time was only enough for the warm-up, as that of an epoch."""
+    spent = clock.spent()
+    speed = {"images_per_s": plan["probe_images"] / spent, "epoch_s": spent, "seconds": spent}
+    return {"epoch": 0, "step": 0, "train_loss": plan["probe_loss"], "lr": 0.0, "progress": 1.0, **speed}
 
 
 def follow_flips(
