@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from onlineml.arguments.checks import instance, whole
 from onlineml.arguments.checks import seed as seed_
 from onlineml.data.manifest.manifest import Manifest
 from onlineml.data.manifest.splits import assign_folds
-from onlineml.errors import DataError
+from onlineml.errors import ConfigError, DataError
 from onlineml.improving.searching.candidates import Candidate
 from onlineml.inference.evaluate import evaluate
 from onlineml.storage.patience import background
@@ -21,6 +21,10 @@ from onlineml.training.fit import fit
 from onlineml.training.progress import check_progress
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
     from onlineml.evaluation.base import BaseScores
     from onlineml.training.progress import Progress
 
@@ -35,7 +39,7 @@ def cross_validate(
     data: Manifest,
     candidate: Candidate = _USUAL,
     *,
-    folds: int = 5,
+    folds: int | Sequence[Any] = 5,
     epochs: int | None = None,
     budget_s: float | None = None,
     seed: int = 0,
@@ -56,7 +60,8 @@ def cross_validate(
         data: annotated images; splits do not matter. To keep the test images out, pass
             ``data.select(split=["train", "val"])``.
         candidate: the settings.
-        folds: number of folds, at least 3; images of a group come into one fold.
+        folds: number of folds, at least 3; images of a group come into one fold. Or the fold of each image of ``data``,
+            (n,) integers or names, such as ``data.column("camera")`` to leave out one camera at a time.
         epochs: of each training, see `onlineml.fit`.
         budget_s: seconds of each training.
         seed: of the division, order, augmentation and new weights, 0..2**31-1.
@@ -70,17 +75,18 @@ def cross_validate(
 
     Raises:
         ConfigError: an argument is invalid, or there are fewer groups than folds.
-        DataError: there are no annotated images.
+        DataError: there are no annotated images, or a group is in several of the folds given.
     """
     instance("data", data, Manifest, "a Manifest, such as that of project.freeze()")
     instance("candidate", candidate, Candidate, "a Candidate, such as Candidate(size=96)")
-    folds, seed = whole("folds", folds, least=_LEAST_FOLDS), seed_("seed", seed)
+    seed = seed_("seed", seed)
     check_progress(progress)
-    images = data.take(data.kind.is_annotated(data.table))
-    if not len(images):
+    annotated = data.kind.is_annotated(data.table)
+    if not annotated.any():
         raise DataError("no image is annotated: there is nothing to train on")
+    fold_of = _folds(data, folds, annotated, seed=seed)
     parts = []
-    for part in _divided(images, folds, seed=seed):
+    for part in _divided(data.take(annotated), fold_of):
         model = candidate.new_model(part, seed=seed)
         batches = candidate.batches_for(
             part, model, budget_s=budget_s, seed=seed, num_workers=num_workers, max_bad=max_bad
@@ -92,9 +98,32 @@ def cross_validate(
     return dataclasses.replace(pooled, manifest_hash=data.hash)
 
 
-def _divided(data: Manifest, folds: int, *, seed: int) -> list[Manifest]:
+def _folds(data: Manifest, folds: int | Sequence[Any], annotated: NDArray[np.bool_], *, seed: int) -> NDArray[np.int64]:
+    """The number of the fold of each annotated image, from 0."""
+    groups = data.column("group")[annotated].tolist()
+    if isinstance(folds, int) or not hasattr(folds, "__len__"):
+        n_folds = whole("folds", folds, least=_LEAST_FOLDS)
+        return assign_folds(groups, _labels(data.take(annotated)), n_folds=n_folds, salt=str(seed))
+    if isinstance(folds, str) or len(folds) != len(data):
+        found = repr(folds) if isinstance(folds, str) else f"{len(folds)} values"
+        raise ConfigError(f"folds: {found}: expected a number, or the fold of each of the {len(data)} images")
+    given = np.array([str(one) for one in folds], dtype=object)[annotated]
+    names, numbers = np.unique(given, return_inverse=True)
+    if len(names) < _LEAST_FOLDS:
+        raise ConfigError(f"folds: {', '.join(names)}: expected at least {_LEAST_FOLDS} different ones")
+    first: dict[str, str] = {}
+    for group, fold in zip(groups, given.tolist(), strict=True):
+        if first.setdefault(group, fold) != fold:
+            raise DataError(
+                f"the images of group {group!r} are in the folds {first[group]!r} and {fold!r}: a model would be "
+                "tested on what it has seen; put each group into one fold, or change the column 'group'"
+            )
+    return numbers.astype(np.int64)
+
+
+def _divided(data: Manifest, fold_of: NDArray[np.int64]) -> list[Manifest]:
     """Return the same images with other splits for each fold: its own images are the test images."""
-    fold_of = assign_folds(data.column("group").tolist(), _labels(data), n_folds=folds, salt=str(seed))
+    folds = int(fold_of.max()) + 1
     masks = [(fold_of == i, fold_of == (i + 1) % folds) for i in range(folds)]
     splits = [np.select([test, val], ["test", "val"], "train").astype(object) for test, val in masks]
     return [data.with_column("split", split) for split in splits]
