@@ -58,6 +58,8 @@ _FROZEN_SHARE = 0.25
 class Training:
     """One call of `onlineml.fit`, in each of its processes: prepare, execute."""
 
+    before: WeightsSnapshot | None
+
     def __init__(
         self,
         model: VisionModule,
@@ -118,7 +120,6 @@ class Training:
         self.model.before_training(self.datamodule)
         if not self.model.training:  # trained or loaded before: Lightning keeps the mode
             self.model.train()
-        self.before: WeightsSnapshot | None = None
         self._warm_up()
         self.start = None if self.checkpoint else self.before or WeightsSnapshot.of(self.model, {})  # at the start
         self.loader = self._loader("train", train=True, shared=True)
@@ -171,11 +172,8 @@ class Training:
         log_row(self.loggers if self.processes.is_first else (), row)
 
     def _warm_up(self) -> None:
-        """Fit the linear head of a pretrained network to cached features, and estimate the number of epochs.
-
-        The first layers are frozen where a budget allows few epochs.
-        """
-        self.trains, head = True, self.model.linear_head()
+        """Fit the head of a pretrained network to cached features; freeze the first layers if there are few epochs."""
+        self.trains, self.before, head = True, None, self.model.linear_head()
         if head is None or not self.model.pretrained or not all(map(self.model.is_trainable, head.parameters())):
             return
         self.model.head_is_warm = True

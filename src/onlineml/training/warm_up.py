@@ -73,10 +73,7 @@ def warm_up_head(
             raise StoppedError("stopped on request before the first step; call fit() again to start over")
         if budget_s is None:
             return n >= _PROBE_IMAGES
-        # remaining: the validation images, fitting the head and writing the model
-        rest_s = (time.monotonic() - begin) / n * n_val + 0.07 * budget_s
-        share_s = max(0.5 * budget_s, min(_PROBE_SHARE * budget_s, budget_s - rest_s))
-        return n >= _PROBE_IMAGES or clock.spent() > share_s
+        return n >= _PROBE_IMAGES or clock.spent() > _share_s(budget_s, val_s=(time.monotonic() - begin) / n * n_val)
 
     chooses = getattr(datamodule, "chooses_flips", False)
     names = stage_names(model.network, model.input_size_hw()) if chooses else ()
@@ -96,11 +93,20 @@ def warm_up_head(
     if val is not None and chooses and trains:
         answer = StagedHead(model, head, names, train, pooled)
         lost = lost_by_mirrors(model, answer, datamodule, forward_s=forward_s, budget_s=budget_s)
-    with torch.no_grad():
-        loss = float(model.head_loss(head(train[0].to(head.weight)), train[1].to(head.weight.device)))
     penalty = None if math.isnan(probe.penalty) else probe.penalty
-    plan = {"probe_images": len(train[1]), "probe_penalty": penalty, "probe_loss": loss, "trains": trains}
+    plan = {"probe_images": len(train[1]), "probe_penalty": penalty, "trains": trains}
+    plan["probe_loss"] = _head_loss(model, head, train)
     return {**plan, "short": epochs_left() < _SHORT_EPOCHS, "flips_lose": lost}, before
+
+
+def _share_s(budget_s: float, *, val_s: float) -> float:
+    """Seconds for the features: the rest is for those of validation, fitting the head and writing the model."""
+    return max(0.5 * budget_s, min(_PROBE_SHARE * budget_s, budget_s - val_s - 0.07 * budget_s))
+
+
+@torch.no_grad()
+def _head_loss(model: Any, head: nn.Linear, train: tuple[torch.Tensor, torch.Tensor]) -> float:
+    return float(model.head_loss(head(train[0].to(head.weight)), train[1].to(head.weight.device)))
 
 
 def last_layer_row(plan: Mapping[str, Any], clock: Clock) -> dict[str, Any]:

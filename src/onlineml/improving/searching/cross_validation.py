@@ -61,7 +61,7 @@ def cross_validate(
             ``data.select(split=["train", "val"])``.
         candidate: the settings.
         folds: number of folds, at least 3; images of a group come into one fold. Or the fold of each image of ``data``,
-            (n,) integers or names, such as ``data.column("camera")`` to leave out one camera at a time.
+            (n,) integers or names, as ``data.column("camera")`` to leave out one camera at a time.
         epochs: of each training, see `onlineml.fit`.
         budget_s: seconds of each training.
         seed: of the division, order, augmentation and new weights, 0..2**31-1.
@@ -84,9 +84,8 @@ def cross_validate(
     annotated = data.kind.is_annotated(data.table)
     if not annotated.any():
         raise DataError("no image is annotated: there is nothing to train on")
-    fold_of = _folds(data, folds, annotated, seed=seed)
     parts = []
-    for part in _divided(data.take(annotated), fold_of):
+    for part in _divided(data.take(annotated), _folds(data, folds, annotated, seed=seed)):
         model = candidate.new_model(part, seed=seed)
         batches = candidate.batches_for(
             part, model, budget_s=budget_s, seed=seed, num_workers=num_workers, max_bad=max_bad
@@ -102,7 +101,7 @@ def _folds(data: Manifest, folds: int | Sequence[Any], annotated: NDArray[np.boo
     """The number of the fold of each annotated image, from 0."""
     groups = data.column("group")[annotated].tolist()
     if isinstance(folds, int) or not hasattr(folds, "__len__"):
-        n_folds = whole("folds", folds, least=_LEAST_FOLDS)
+        n_folds: Any = whole("folds", folds, least=_LEAST_FOLDS)
         return assign_folds(groups, _labels(data.take(annotated)), n_folds=n_folds, salt=str(seed))
     if isinstance(folds, str) or len(folds) != len(data):
         found = repr(folds) if isinstance(folds, str) else f"{len(folds)} values"
