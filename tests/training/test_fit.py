@@ -56,6 +56,7 @@ from tiny import (
     tiny_model,
     weights_of,
 )
+from tiny_labels import label_data, label_manifest, label_model
 
 if TYPE_CHECKING:
     from stores import Store
@@ -908,6 +909,18 @@ def test_time_for_less_than_half_an_epoch_goes_into_the_last_layer(manifest, tmp
     watch = Watch()
     fit(tuned(weights), data, tmp_path / "watched", budget_s=2, callbacks=[watch])
     assert watch.lr  # whoever brings a callback wants to see steps
+
+
+def test_the_last_layer_alone_has_thresholds_too(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(warm_up, "_WORTH_EPOCHS", 1e9)
+    data = label_manifest(tmp_path / "photos")
+    torch.save(TinyNet(3).state_dict(), tmp_path / "weights.pth")
+    model = label_model(weights=str(tmp_path / "weights.pth"))
+    fit(model, label_data(data), tmp_path / "run", budget_s=20)
+
+    assert model.thresholds is not None
+    assert set(model.thresholds) == set(data.class_names)
+    assert set(model.thresholds.values()) != {0.5}
 
 
 class Forgets(pl.Callback):
