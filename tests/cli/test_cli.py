@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -546,6 +548,15 @@ def test_a_clock_that_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(doctor.time, "time", lambda: real() + 300)
     (found,) = [what for what in problems(doctor.check_all(str(tmp_path))) if "clock" in what]
     assert "300 s ahead" in found or "299 s ahead" in found
+
+
+def test_the_doctor_knows_every_extra_but_those_of_networks() -> None:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        extras = tomllib.load(file)["project"]["optional-dependencies"]
+    assert set(doctor._EXTRAS) == set(extras) - {"timm", "transformers"}
+    for name, packages in doctor._EXTRAS.items():
+        required = {re.split(r"[><=]", one)[0].replace("-", "_") for one in extras[name]} | {"ipykernel"}
+        assert set(packages) <= required
 
 
 def test_a_look_that_breaks_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:

