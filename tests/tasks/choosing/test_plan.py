@@ -97,13 +97,12 @@ def test_random_weights_keep_the_size_that_a_cpu_trains_in_minutes(machine: dict
 def test_little_time_makes_photos_smaller_down_to_a_floor(machine: dict[str, Any]):
     """By hand: 900 images of training and 100 of validation, .016 s a forward pass at 128 px, 3.6 of them a step."""
     sizes = []
-    for budget_s in (1000, 170, 130, 100, 45, 25, 10):
+    for budget_s in (1000, 300, 170, 130, 100, 45, 25, 10):
         batches = oml.datamodule_for(labelled(1000), model=pretrained_model(), budget_s=budget_s)
         sizes.append(batches.size_hw[0])
-    # at 160 px a pass is .025 s: 1,200 * .025 + 3 * 900 * 3.6 * .025 = 273 s; at 128 px 175 s; at 96 px 98 s
+    # at 160 px a pass is .025 s: 1,200 * .025 + 5 * 900 * 3.6 * .025 = 435 s; at 128 px 278 s; at 96 px 157 s
     # with less than four epochs at 96 px, 127 s, the last layer: 1,000 looks take 25 s at 160 px, 16 s at 128 px
-    assert sizes == [160, 96, 96, 160, 160, 128, 96]
-    assert oml.datamodule_for(labelled(1000), model=pretrained_model(), budget_s=180).size_hw == (128, 128)
+    assert sizes == [160, 128, 96, 96, 160, 160, 128, 96]
 
 
 def test_it_is_said_in_a_sentence(machine: dict[str, Any]):
