@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import sys
@@ -31,10 +32,21 @@ class At(pl.Callback):
             return
         if self.what == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
-        elif self.what == "interrupt":
-            os.kill(os.getpid(), signal.SIGINT)
+        elif self.what in {"SIGINT", "SIGTERM"}:
+            os.kill(os.getpid(), getattr(signal, self.what))
         else:
             raise ValueError(self.what)
+
+
+class Workers(pl.Callback):
+    """Notes how the processes that decode were started, in every process of a training."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
+        kinds = {type(process).__name__ for process in multiprocessing.active_children() if process.daemon}
+        (self.folder / f"workers-{trainer.global_rank}").write_text(" ".join(kinds))
 
 
 def small_model(data: oml.Manifest) -> oml.ImageClassifier:
@@ -45,12 +57,15 @@ def small_batches(data: oml.Manifest, **options: Any) -> oml.ClassificationDataM
     return oml.ClassificationDataModule(data, size_hw=(32, 32), batch_size=16, balance=True, seed=3, **options)
 
 
-def train_together(photos: Path, run: Path, n: int, *, max_bad: float = 0.0, **options: Any) -> tuple[Any, Run]:
+def train_together(
+    photos: Path, run: Path, n: int, *, max_bad: float = 0.0, num_workers: int = 0, **options: Any
+) -> tuple[Any, Run]:
     """Train with steps of 16 images in ``n`` processes."""
     data = oml.Manifest.from_folders(str(photos))
     model = small_model(data)
     chosen = {"epochs": EPOCHS, "accelerator": "cpu", "devices": n, "progress": "none"} | options
-    return model, oml.fit(model, small_batches(data, max_bad=max_bad), run=run, **chosen)
+    batches = small_batches(data, max_bad=max_bad, num_workers=num_workers)
+    return model, oml.fit(model, batches, run=run, **chosen)
 
 
 def main(photos: str, folder: str) -> None:

@@ -246,16 +246,19 @@ def test_a_live_panel(manifest, tmp_path: Path, monkeypatch, capsys) -> None:
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize("progress", ["live", "lines", "none"])
+@pytest.mark.usefixtures("interruptible")
+@pytest.mark.parametrize(
+    ("progress", "number"), [("live", signal.SIGINT), ("lines", signal.SIGINT), ("none", signal.SIGTERM)]
+)
 def test_an_interrupt_stores_a_checkpoint_and_the_same_run_goes_on_to_the_same_weights(
-    manifest, tmp_path: Path, monkeypatch, progress, interruptible
+    manifest, tmp_path: Path, monkeypatch, progress, number
 ) -> None:
     monkeypatch.setattr("IPython.display.display", lambda *_, **__: None)
     whole, model = tiny_model(), tiny_model()
     fit(whole, tiny_data(manifest), tmp_path / "whole", epochs=2)
     run = Run.create(tmp_path / "run")
     for at, step in ((1, 2), (3, 4)):  # twice, with the same object
-        watch = Watch(at=at, then=lambda: signal.raise_signal(signal.SIGINT))
+        watch = Watch(at=at, then=lambda: signal.raise_signal(number))
         with pytest.raises(StoppedError, match=f"after step {step}; call fit.* again .*the run is {run.url}"):
             fit(model, tiny_data(manifest), run, epochs=2, progress=progress, callbacks=[watch])
         status = run.status()
@@ -265,6 +268,7 @@ def test_an_interrupt_stores_a_checkpoint_and_the_same_run_goes_on_to_the_same_w
         model = tiny_model()
     fit(model, tiny_data(manifest), run, epochs=2, progress=progress)
 
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     assert run.status()["state"] == "finished"
     assert run.status()["remedy"] is None
     assert same_weights(weights_of(whole), weights_of(model))

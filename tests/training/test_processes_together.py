@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 
 import psutil
 import pytest
 import torch
+from torch.distributed import HashStore
 
 import onlineml as oml
-from onlineml.errors import ConfigError, StoppedError, TooManyBadImagesError, TrainingError
+from onlineml.errors import ConfigError, OnlineMLError, StoppedError, TooManyBadImagesError, TrainingError
 from onlineml.runs.run import Run
 from onlineml.training.checkpoints import Checkpoints
+from onlineml.training.processes import Processes, connected
 from places import ROOT
 from processes import LONG_S
 from ranks import N_STEPS
 from tiny import make_photos
 from tiny_boxes import drawn_manifest, tiny_boxes, tiny_detector
-from together import At, small_batches, small_model, train_together
+from together import At, Workers, small_batches, small_model, train_together
 
 SUPPORT = ROOT / "tests" / "support"
 COUNTS = {"train": 24, "val": 6, "test": 6}
@@ -107,14 +110,37 @@ def test_a_killed_process_ends_the_run_which_others_resume(small_photos, alone, 
 
 
 @pytest.mark.slow
-def test_an_interrupt_stops_all_at_the_same_step(small_photos, alone, tmp_path):
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_an_interrupt_stops_all_at_the_same_step(small_photos, alone, tmp_path, name):
+    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with pytest.raises(StoppedError, match="after step 5"):
-        train_together(small_photos, tmp_path / "run", 2, callbacks=[At("interrupt", step=5, rank=0)])
+        train_together(small_photos, tmp_path / "run", 2, callbacks=[At(name, step=5, rank=0)])
+    signal.signal(signal.SIGINT, before)
     assert Run.open(str(tmp_path / "run")).status()["state"] == "stopped"
     _no_child_is_left()
 
     model, run = train_together(small_photos, tmp_path / "run", 1)
     _same(model, run, alone)
+
+
+@pytest.mark.slow
+def test_a_stop_does_not_wait_for_processes_that_are_starting(small_photos, tmp_path):
+    run = Run.create(tmp_path / "run")
+    run.request_stop()
+    with pytest.raises(StoppedError, match="before the training began"):
+        train_together(small_photos, run, 2)
+    assert run.status()["state"] == "stopped"
+    assert not run.stop_requested
+    _no_child_is_left()
+
+
+@pytest.mark.slow
+def test_processes_decode_in_others_as_a_single_one_does(small_photos, alone, tmp_path):
+    model, run = train_together(small_photos, tmp_path / "run", 2, num_workers=1, callbacks=[Workers(tmp_path)])
+    _same(model, run, alone)
+    first, second = ((tmp_path / f"workers-{rank}").read_text() for rank in (0, 1))
+    assert first == second != ""
 
 
 @pytest.mark.slow
@@ -180,6 +206,43 @@ def test_a_budget_is_planned_by_the_first_process(small_photos, tmp_path):
     assert run.status()["state"] == "finished"
     assert run.metrics()[-1]["progress"] == 1.0
     assert not model.training
+
+
+class OddError(Exception):
+    """Cannot be unpickled: its text is not what it is made of."""
+
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(f"{first}-{second}")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (RuntimeError("Read error: Connection reset by peer"), "process 2 of 3 was ended by SIGKILL; call fit"),
+        (ValueError("oh dear"), "^process 3 of 3 failed: ValueError: oh dear$"),
+        (OddError("oh", "dear"), "^process 3 of 3 failed: OddError: oh-dear$"),
+        (SystemExit(3), "^process 3 of 3 failed: SystemExit: 3$"),
+        (ConfigError("no such thing"), "^no such thing$"),
+    ],
+)
+def test_the_first_process_blames_who_failed_not_who_noticed(error, told):
+    store = HashStore()
+    first, third = Processes(0, 3), Processes(2, 3)
+    for one in (first, third):
+        one.store, one.deaths = store, lambda: "process 2 of 3 was ended by SIGKILL"
+    with pytest.raises(BaseException, match=r".") as raised, third.told():
+        raise error
+    assert raised.value is error or isinstance(raised.value, TrainingError)
+
+    with pytest.raises(OnlineMLError, match=told), first.told():
+        raise RuntimeError("Read error: Connection closed by peer")
+
+
+def test_errors_after_a_training_look_as_ever():
+    before = sys.excepthook
+    with connected(Processes(0, 1), HashStore(), on_gpu=False):
+        pass
+    assert sys.excepthook is before
 
 
 def test_devices_are_checked_before_any_work(small_photos, tmp_path):

@@ -22,7 +22,7 @@ import torch
 from torch import distributed
 from torch.multiprocessing.spawn import ProcessContext, start_processes
 
-from onlineml.errors import ConfigError, TrainingError
+from onlineml.errors import ConfigError, StoppedError, TrainingError
 from onlineml.training.processes import Processes, connected
 
 if TYPE_CHECKING:
@@ -85,31 +85,52 @@ def check_script() -> None:
 
 
 @contextmanager
-def started(follow: Callable[[Processes], None], n: int, *, on_gpu: bool) -> Iterator[Processes]:
+def started(
+    follow: Callable[[Processes], None], n: int, *, on_gpu: bool, stop: Callable[[], bool]
+) -> Iterator[Processes]:
     """Run ``follow`` in ``n - 1`` new processes, and the block in this one, all connected.
 
     Args:
         follow: takes its `Processes`; must be picklable.
         n: number of processes with this one.
         on_gpu: whether they train on GPUs.
+        stop: called until they have started; if it returns True, they are ended.
 
     Raises:
+        StoppedError: ``stop`` returned True.
         TrainingError: a process ended without a message.
         Exception: the first error of any of them.
     """
     store = _store(0, n)
-    arguments = (store.port, n, _Packed((follow, on_gpu, torch.get_num_threads())))
-    context: ProcessContext = start_processes(  # type: ignore[no-untyped-call]
-        _follow, arguments, nprocs=n - 1, join=False, start_method="spawn"
-    )
+    how = multiprocessing.get_start_method(allow_none=True)  # of workers that they start
+    arguments = (store.port, n, _Packed((follow, on_gpu, torch.get_num_threads(), how)))
+    with _interrupts_held():
+        context: ProcessContext = start_processes(  # type: ignore[no-untyped-call]
+            _follow, arguments, nprocs=n - 1, join=False, start_method="spawn"
+        )
     processes = Processes(0, n)
     processes.store, processes.deaths = store, partial(_deaths, context, n)
+    wait_s = 0.0  # those that have not begun cannot end by themselves
     try:
-        _await_start(processes)
+        _await_start(processes, stop)
+        wait_s = _END_S
         with _share_of_threads(n, on_gpu=on_gpu), connected(processes, store, on_gpu=on_gpu):
             yield processes
     finally:
-        _end(context)
+        _end(context, wait_s)
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Hold back interrupts in the block, and for good in processes that it starts: a terminal's Ctrl+C reaches them."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _store(port: int, n: int) -> Any:
@@ -130,9 +151,11 @@ def _deaths(context: ProcessContext, n: int) -> str:
     return ""
 
 
-def _await_start(processes: Processes) -> None:
+def _await_start(processes: Processes, stop: Callable[[], bool]) -> None:
     wanted = [f"started-{rank}" for rank in range(1, processes.n)]
     while not processes.store.check(wanted):
+        if stop():
+            raise StoppedError("stopped on request before the training began; call fit() again to continue")
         if (failure := processes.told_failure()) is not None:
             raise failure
         if died := "" if processes.deaths is None else processes.deaths():
@@ -140,8 +163,8 @@ def _await_start(processes: Processes) -> None:
         time.sleep(_POLL_S)
 
 
-def _end(context: ProcessContext) -> None:
-    until = time.monotonic() + _END_S
+def _end(context: ProcessContext, wait_s: float) -> None:
+    until = time.monotonic() + wait_s
     for process in context.processes:
         process.join(max(0.0, until - time.monotonic()))
         if process.is_alive():
@@ -170,11 +193,12 @@ def _follow(index: int, port: int, n: int, packed: _Packed) -> None:
     store = processes.store = _store(port, n)
     try:
         try:
-            follow, on_gpu, n_threads = packed.open()
+            follow, on_gpu, n_threads, how = packed.open()
         except Exception as error:
             processes.report(ConfigError(f"a process cannot be given its part of the training: {error}"))
             raise
         torch.set_num_threads(n_threads)
+        multiprocessing.set_start_method(how, force=True)
         store.set(f"started-{processes.rank}", "")
         with _share_of_threads(n, on_gpu=on_gpu), connected(processes, store, on_gpu=on_gpu):
             follow(processes)

@@ -6,6 +6,7 @@ import base64
 import importlib
 import os
 import pickle
+import sys
 import time
 from contextlib import contextmanager
 from datetime import timedelta
@@ -109,6 +110,10 @@ class Processes:
             if first is error:
                 raise
             raise first from error
+        except BaseException as error:
+            if not self.is_first:  # as by sys.exit() in a callback: the others would only see a broken connection
+                self.report(TrainingError(self._blamed(self.rank, error)))
+            raise
 
     def report(self, error: Exception) -> Exception:
         """Tell the others about an error; return the first one that any process has told, which may be this one."""
@@ -129,7 +134,7 @@ class Processes:
             data = pickle.dumps((self.rank, error))
             pickle.loads(data)  # noqa: S301 - made just now
         except Exception:  # noqa: BLE001 - of anybody's class
-            data = pickle.dumps((self.rank, TrainingError(f"{type(error).__name__}: {error}")))
+            data = pickle.dumps((self.rank, TrainingError(self._blamed(self.rank, error))))
         return base64.b64encode(data).decode()
 
     def told_failure(self) -> Exception | None:
@@ -139,9 +144,14 @@ class Processes:
     def _failure(self) -> Exception:
         error: Exception
         rank, error = pickle.loads(base64.b64decode(self.store.get(_FAILURE)))  # noqa: S301 - of these processes
+        if _is_broken_connection(error):  # who has noticed a death first is not who died
+            return self._named(error)
         if not isinstance(error, OnlineMLError):
-            error = TrainingError(f"process {rank + 1} of {self.n} failed: {type(error).__name__}: {error}")
-        return error if rank == self.rank else self._named(error)
+            error = TrainingError(self._blamed(rank, error))
+        return error
+
+    def _blamed(self, rank: int, error: BaseException) -> str:
+        return f"process {rank + 1} of {self.n} failed: {type(error).__name__}: {error}"
 
     def _named(self, error: Exception) -> Exception:
         """The death of another process in place of the broken connection that it left."""
@@ -177,6 +187,7 @@ def connected(processes: Processes, store: Any, *, on_gpu: bool) -> Iterator[Pro
     """
     processes.store = store
     is_own = not distributed.is_initialized()  # else the user's script is connected already
+    shows_errors = sys.excepthook
     try:
         if is_own:
             backend, options = "cpu:gloo,cuda:nccl" if on_gpu else "gloo", {"store": store, "timeout": _TIMEOUT}
@@ -186,6 +197,8 @@ def connected(processes: Processes, store: Any, *, on_gpu: bool) -> Iterator[Pro
     finally:
         if is_own and distributed.is_initialized():
             distributed.destroy_process_group()
+        if is_own:
+            sys.excepthook = shows_errors  # torch's would put "[rank0]:" before each line of later errors, for good
 
 
 def launched_by_others() -> Processes | None:

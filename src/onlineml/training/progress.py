@@ -146,23 +146,28 @@ def live_view(of: Literal["training", "job"]) -> Callable[..., Any]:
 def stopping_on_interrupt(run: Run) -> Iterator[None]:
     """Make the first interrupt request a stop of the run within the block; a second one interrupts at once.
 
-    Interrupts are Ctrl+C, and a notebook's ■ button: while a cell runs, nothing else is sure to reach the kernel. Where
-    interrupts are handled by other code already, such as that of a job, or ignored, it is left to that.
+    Interrupts are Ctrl+C, a notebook's ■ button (while a cell runs, nothing else is sure to reach the kernel), and the
+    SIGTERM of schedulers and of torchrun. What is handled by other code already, such as that of a job, or ignored, is
+    left to that.
     """
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or before is not signal.default_int_handler:
-        yield
-        return
+    usual: dict[int, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    if threading.current_thread() is not threading.main_thread():
+        usual = {}
+    before = {number: usual[number] for number in usual if signal.getsignal(number) is usual[number]}
 
     def ask(number: int, frame: Any) -> None:
         if run.stop_requested:
+            if number == signal.SIGTERM:
+                raise SystemExit(128 + number)
             signal.default_int_handler(number, frame)
         run.request_stop()
         with suppress(OSError):  # not sys.stderr, which may be in the middle of a write
             os.write(2, b"stopping after this step, with a checkpoint; interrupt again to end at once\n")
 
-    signal.signal(signal.SIGINT, ask)
+    for number in before:
+        signal.signal(number, ask)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

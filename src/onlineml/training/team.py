@@ -93,7 +93,9 @@ class Team:
         record = opened()
         with ExitStack() as stack:
             with record.recorded(call=CALL):
-                processes = stack.enter_context(started(partial(_assist, train), self.n, on_gpu=self.on_gpu))
+                follow = partial(_assist, train)
+                made = started(follow, self.n, on_gpu=self.on_gpu, stop=lambda: record.stop_requested)
+                processes = stack.enter_context(made)
             train(record, processes, progress)
         return record
 

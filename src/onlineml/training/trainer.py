@@ -31,6 +31,7 @@ __all__ = [
     "begin_logs",
     "check_trainer",
     "interruptible",
+    "leave_signals",
     "log_row",
     "precision_for",
     "quiet",
@@ -186,3 +187,17 @@ def interruptible() -> Iterator[None]:
     finally:
         if handler is not None:
             signal.signal(signal.SIGINT, handler)
+
+
+def leave_signals(trainer: pl.Trainer) -> pl.Trainer:
+    """Return the trainer, which now leaves SIGTERM to those who handle it already, against Lightning 2.6.
+
+    Its own handler talks to the other processes in the middle of whatever they talk about, and so stops them for good.
+    In a single process it ends the training without the checkpoint that a stop stores.
+    """
+    connector: Any = trainer._signal_connector  # noqa: SLF001 (nothing public turns it off)
+    connector.register_signal_handlers = _nothing
+    return trainer
+
+
+def _nothing() -> None: ...

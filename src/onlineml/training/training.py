@@ -25,6 +25,7 @@ from onlineml.training.trainer import (
     FINDS_UNUSED,
     begin_logs,
     interruptible,
+    leave_signals,
     log_row,
     precision_for,
     quiet,
@@ -199,8 +200,7 @@ class Training:
 
     def execute(self, *, precision: str | None, accelerator: str, **chosen: Any) -> None:
         """Train; the first process keeps the best weights and writes the model, which lasting processes get, too."""
-        if self.processes.is_first:
-            begin_logs(self.loggers, self.run.spec, self.record.rows)
+        begin_logs(self.loggers if self.processes.is_first else (), self.run.spec, self.record.rows)
         if self.trains:
             with interruptible():
                 precision = precision_for(precision, accelerator, self.model)
@@ -272,7 +272,7 @@ class Training:
             enable_model_summary=brought("ModelSummary"),
             gradient_clip_val=self.model.gradient_clip,
         )
-        return made
+        return leave_signals(made)
 
     def _choose(self) -> dict[str, Any]:
         """Load the final weights, record the last epoch, and return the metrics of the final weights."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import signal
 import threading
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import cv2
@@ -169,6 +171,26 @@ def test_making_batches_draws_none_of_the_trainings_random_numbers(rows: ImageRo
         for epoch in range(2):
             _epoch(loader, epoch)
         assert torch.equal(torch.get_rng_state(), before)
+
+
+class Handlers:
+    """In place of images: what the process that makes a batch does at SIGINT and SIGTERM."""
+
+    reader = SimpleNamespace(open_caches=lambda: None)
+
+    def __getitems__(self, keys: list) -> dict:
+        return {"bad": [], "handlers": [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]}
+
+
+def test_workers_do_not_inherit_what_a_training_does_at_a_signal():
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        loader = Loader(Handlers(), BatchOrder(np.arange(2), batch_size=2), num_workers=1)
+        (batch,) = loader
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    loader.close()
+    assert batch["handlers"] == [signal.SIG_IGN, signal.SIG_DFL]
 
 
 @pytest.mark.parametrize("done", range(8))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import signal
 import threading
 import traceback
 import weakref
@@ -216,6 +217,7 @@ class Loader:
                 batch_sampler=self.order,
                 num_workers=self.num_workers,
                 collate_fn=_as_it_is,
+                worker_init_fn=_leave_signals if self.num_workers else None,
                 persistent_workers=self.num_workers > 0,
                 # it draws a seed from this generator, which would otherwise change the training's random state
                 generator=torch.Generator(),
@@ -252,6 +254,13 @@ class Loader:
 
 def _as_it_is(batch: Any) -> Any:
     return batch
+
+
+def _leave_signals(number: int) -> None:
+    """Have a worker process end by SIGTERM, and not by Ctrl+C: what a training does then, it has inherited."""
+    del number
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def prefetch(batches: Iterator[T]) -> Generator[T]:
