@@ -59,8 +59,23 @@ def digits(folder: Path | None) -> dict[str, Any]:
         batches = oml.ClassificationDataModule(data, size_hw=(96, 96), batch_size=32)
         oml.fit(model, batches, epochs=6, progress="lines", accelerator="cpu")
         rows, logits = logits_in(model, data, options(64))
-        np.savez(file, logits=logits.numpy(), labels=data.label_ids()[rows], people=people[rows])
+        strange = strange_logits(model, photos(None, KEPT).parent / "rubbish")
+        np.savez(file, logits=logits.numpy(), labels=data.label_ids()[rows], people=people[rows], strange=strange)
     return dict(np.load(file))
+
+
+def strange_logits(model: Any, folder: Path) -> Any:
+    """Logits of 200 photos that show no hand; none where there are no such photos."""
+    if not folder.is_dir():
+        return np.zeros((0, len(model.class_names)), np.float32)
+    chosen = sorted(str(path) for path in folder.rglob("*.jpg"))
+    rows = [
+        row
+        for row in oml.predict(model, chosen[:: max(1, len(chosen) // 200)], top_k=len(model.class_names))
+        if not row.error
+    ]
+    table = [[dict(row.top)[name] for name in model.class_names] for row in rows]
+    return np.log(np.clip(np.array(table), 1e-30, 1))
 
 
 def cells() -> dict[str, Any] | None:
@@ -126,8 +141,7 @@ def halves(units: Any, split: int) -> Any:
 
 def measured(calibrating: Evidence, testing: Evidence, names: list[str], split: int, rate: float) -> dict[str, float]:
     """Miss rates of one split at one rate, as means over groups, and the sizes of sets."""
-    found = calibration_of(calibrating, names, model="", split="val", manifest_hash=str(split))
-    least = np.array(list(found.thresholds(rate).values()))
+    least = thresholds(calibrating, names, split, rate)
     missed = testing.scores < least[testing.label_ids]
     units = testing.units[testing.photos]
     in_photo, _ = testing.counts(least.tolist())
@@ -135,7 +149,13 @@ def measured(calibrating: Evidence, testing: Evidence, names: list[str], split: 
     rows = {"all": np.ones(len(missed), bool), **{name: testing.label_ids == i for i, name in enumerate(names)}}
     rates = {name: by_group(missed[own], units[own]).mean() for name, own in rows.items() if own.any()}
     shares = {"size": in_photo.mean(), "one": (in_photo == 1).mean(), "none": (in_photo == 0).mean()}
-    return rates | shares | {"false": (in_photo - right).mean(), "alone": 1 - len(found.not_alone(rate)) / len(names)}
+    return rates | shares | {"false": (in_photo - right).mean()}
+
+
+def thresholds(calibrating: Evidence, names: list[str], split: int, rate: float) -> Any:
+    """(C,) thresholds of a split; another split draws other numbers where a rate falls between two photos."""
+    found = calibration_of(calibrating, names, model="", split="val", manifest_hash=str(split))
+    return np.array(list(found.thresholds(rate).values()))
 
 
 def by_group(missed: Any, units: Any) -> Any:
@@ -172,6 +192,10 @@ def race_digits(found: dict[str, Any], n_splits: int, *, grouped: bool, adaptive
         for rate in RATES:
             draws[rate].append(measured(part(whole, own), part(whole, ~own), names, split, rate))
             draws[rate][-1]["temperature"] = fitted.value
+            if not adaptive and len(found["strange"]):
+                least = thresholds(part(whole, own), names, split, rate)
+                counts = (with_temperature(found["strange"], fitted.value) >= least).sum(1)
+                draws[rate][-1] |= {f"strange {n}": (counts == n).mean() for n in (0, 1)}
     kind = f"sign digits{', whole people' * grouped}{', adaptive sets' * adaptive}"
     return [table(kind, draws[rate], names, rate) for rate in RATES]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -66,10 +67,15 @@ class Calibration(msgspec.Struct, frozen=True):
             ConfigError: ``miss_rate`` is outside its range.
             DataError: too few photos show a class, or more objects are missed at every threshold; with the numbers.
         """
-        return {name: curve.scores[place] for name, (curve, place) in self._places(miss_rate, without).items()}
+        places, missing = self._places(miss_rate, without)
+        if missing:
+            raise DataError(self._refusal(missing, miss_rate))
+        return {name: curve.scores[place] for name, (curve, place) in places.items()}
 
-    def _places(self, miss_rate: float, without: Collection[str] = ()) -> dict[str, tuple[Curve, int]]:
-        """Return by class the curve that counts, and the place of the threshold on it; see `thresholds`."""
+    def _places(
+        self, miss_rate: float, without: Collection[str] = ()
+    ) -> tuple[dict[str, tuple[Curve, int]], list[str]]:
+        """Return by class the curve that counts and the place of the threshold on it, and the classes without."""
         checked_rate(miss_rate)
         found, missing = {}, []
         for name, own in self.classes.items():
@@ -82,9 +88,7 @@ class Calibration(msgspec.Struct, frozen=True):
                 missing.append(name)
             else:
                 found[name] = (curve, place)
-        if missing:
-            raise DataError(self._refusal(missing, miss_rate))
-        return found
+        return found, missing
 
     def not_alone(self, miss_rate: float) -> tuple[str, ...]:
         """Return the classes that have too few photos for a threshold of their own."""
@@ -96,8 +100,9 @@ class Calibration(msgspec.Struct, frozen=True):
         Raises:
             DataError: see `thresholds`.
         """
-        places = self._places(miss_rate).items()
-        return {name: float("nan") if c is self.together else c.false[place] for name, (c, place) in places}
+        self.thresholds(miss_rate)
+        places, _ = self._places(miss_rate)
+        return {n: float("nan") if c is self.together else c.false[place] for n, (c, place) in places.items()}
 
     def to_frame(self, miss_rate: float = 0.05) -> pd.DataFrame:
         """Return a row for each class: ``shown``, ``units``, ``threshold``, ``false`` answers per photo, ``own``.
@@ -124,25 +129,20 @@ class Calibration(msgspec.Struct, frozen=True):
         return (int.from_bytes(digits, "big") + 1) / 2**48
 
     def _refusal(self, names: Sequence[str], miss_rate: float) -> str:
-        curves = [self.classes[name] for name in names]
-        few = [f"{name!r} has {c.units}" for name, c in zip(names, curves, strict=True) if not c.is_enough(miss_rate)]
-        never = [
-            f"{name!r} {c.lowest_rate:.3f}" for name, c in zip(names, curves, strict=True) if c.is_enough(miss_rate)
-        ]
-        problems = []
-        if few:
-            problems.append(
-                f"expected at least {count(units_needed(miss_rate), 'photo')} of {self.split} that show each class, of "
-                f"groups each counted once; {', '.join(few[:5])}"
-            )
-        if never:
-            problems.append(f"at every threshold more objects are missed; the lowest rate of {', '.join(never[:5])}")
-        least = max(curve.lowest_rate for curve in curves)
-        higher = f"ask for miss_rate={least + 0.0005:.3f} or more" if least < 0.5 else "ask for no miss_rate"
-        return (
-            f"miss_rate={miss_rate}: {'; '.join(problems)}: calibrate with more labelled photos, {higher}, or give "
-            f"thresholds of your own for such classes, as in threshold={{{names[0]!r}: 0.25}}"
-        )
+        needed, once = units_needed(miss_rate), "photos of one group count once"
+        head = f"miss_rate={miss_rate}: expected at least {needed} photos of {self.split}"
+        curves = {name: self.together or self.classes[name] for name in names}
+        least = max(curve.lowest_rate for curve in curves.values())
+        higher = f"a rate of {math.ceil(1000 * least) / 1000:.3f} or more" if least <= 0.5 else "none"
+        more = f"calibrate with more labelled photos, or ask for {higher}"
+        if self.together is not None:
+            return f"{head}, found {self.together.units} ({once}); {more}"
+        few = [f"{name!r} with {curve.units}" for name, curve in curves.items() if not curve.is_enough(miss_rate)]
+        lost = [f"{name!r} {curve.lowest_rate:.3f}" for name, curve in curves.items() if curve.is_enough(miss_rate)]
+        reasons = [f"{head} of each class, found {', '.join(few[:5])} ({once})"] if few else [f"miss_rate={miss_rate}"]
+        if lost:
+            reasons.append(f"objects that are never found make the lowest rate of {', '.join(lost[:5])}")
+        return f"{'; '.join(reasons)}; {more}, or choose such thresholds yourself: threshold={{{names[0]!r}: 0.25}}"
 
     def __str__(self) -> str:
         lines = [f"calibrated on {count(self.n_photos, 'photo')} of {self.split}"]
@@ -155,15 +155,12 @@ class Calibration(msgspec.Struct, frozen=True):
         return "\n".join(lines)
 
     def _in_words(self, rate: float) -> str:
-        try:
-            false = self.false_answers(rate)
-        except DataError:
-            return f"not with these photos, of which {units_needed(rate)} would have to show each class"
-        few = self.not_alone(rate)
-        told = f"{sum(v for v in false.values() if v == v):.3g} false answers per photo"  # noqa: PLR0124 - nan
-        if not few:
-            return told
-        return f"holds for all classes together, but not by itself for {', '.join(few[:5])}{' …' * (len(few) > 5)}"
+        places, missing = self._places(rate)
+        if missing:
+            return f"not for {_some(missing)}"
+        if few := self.not_alone(rate):
+            return f"holds for all classes together, not by itself for {_some(few)}"
+        return f"{sum(curve.false[place] for curve, place in places.values()):.3g} false answers per photo"
 
     def _repr_html_(self) -> str:
         first, *lines = str(self).splitlines()
@@ -204,3 +201,7 @@ def checked_rate(miss_rate: float) -> float:
         ConfigError: it is outside its range.
     """
     return number("miss_rate", miss_rate, "a share above 0, at most 0.5, such as 0.05", least=1e-6, most=0.5)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + " and others" * (len(names) > 5)
