@@ -127,10 +127,11 @@ def check_calibration(
 
     Returns:
         A row for all photos (``of`` "all"), each class ("class") and each value of ``by``: ``name``; the number of
-        photos, labels or objects ``shown``; the share ``missed``, the mean over groups of photos; ``low`` and ``high``,
-        its 95 % interval, by resampling groups; the mean number of answers in the photos, ``size``, for a classifier
-        that of the label sets; the share of the photos with ``one`` answer and with ``none``; and ``false``, the mean
-        number of false answers in the photos, in the row of a class those of this class in any photo.
+        photos, labels or objects ``shown``; the share ``missed``, the mean over groups of photos and the classes that
+        each shows; ``low`` and ``high``, its 95 % interval, by resampling groups; the mean number of answers in the
+        photos, ``size``, for a classifier that of the label sets; the share of the photos with ``one`` answer and
+        with ``none``; and ``false``, the mean number of false answers in the photos, in the row of a class those of
+        this class in any photo.
 
     Raises:
         ConfigError: the model has no calibration, or one of other weights; the photos are those of the calibration.

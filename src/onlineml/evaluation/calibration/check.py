@@ -52,7 +52,8 @@ def check_evidence(
 
     def row(of: str, name: str, own: Array, photos: Array, false_answers: float) -> dict[str, Any]:
         units = np.unique(evidence.units[evidence.photos[own]], return_inverse=True)[1]
-        missed, low, high = _miss_rate(~hit[own], units, n_bootstrap=n_bootstrap, seed=seed)
+        labels = evidence.label_ids[own]
+        missed, low, high = _miss_rate(~hit[own], units, labels, n_bootstrap=n_bootstrap, seed=seed)
         n = in_photo[photos]
         sizes = [_mean(values) for values in (n, n == 1, n == 0)]
         head = {"of": of, "name": name, "shown": int(own.sum()), "missed": missed, "low": low, "high": high}
@@ -75,17 +76,22 @@ def _mean(values: Ints) -> float:
     return float(values.mean()) if len(values) else math.nan
 
 
-def _miss_rate(missed: Array, units: Ints, *, n_bootstrap: int, seed: int) -> tuple[float, float, float]:
-    """Return the mean over units of the share that is missed, and its 95 % interval."""
+def _miss_rate(missed: Array, units: Ints, labels: Ints, *, n_bootstrap: int, seed: int) -> tuple[float, float, float]:
+    """Return the mean share that is missed of a class that a unit shows, and its 95 % interval.
+
+    A unit that shows two classes counts for both: this is the mean of the classes' rates, by how many units show each.
+    """
     if not len(units):
         return math.nan, math.nan, math.nan
-    shares = ratio(np.bincount(units, weights=missed), np.bincount(units))
-    alone = np.arange(len(shares))
+    pairs, codes = np.unique(np.stack([units, labels], axis=1), axis=0, return_inverse=True)
+    shares = np.bincount(codes.ravel(), weights=missed) / np.bincount(codes.ravel())
+    sums, counts = np.bincount(pairs[:, 0], weights=shares), np.bincount(pairs[:, 0])
+    alone, first = np.arange(len(sums)), np.zeros(len(sums), np.int64)
     samples: list[Floats] = [
-        sums_by_code(weights * shares, np.zeros_like(alone), n_codes=1) / len(shares)
-        for weights in resample_weights(n_groups=len(shares), n_bootstrap=n_bootstrap, seed=seed)
+        ratio(*(sums_by_code(weights * values, first, n_codes=1) for values in (sums, counts)))
+        for weights in resample_weights(n_groups=len(sums), n_bootstrap=n_bootstrap, seed=seed)
     ]
-    value = float(shares.mean())
+    value = float(sums.sum() / counts.sum())
     bounds = percentile_interval(np.concatenate(samples)) if samples else None
-    low, high = with_exact(np.array([value]), bounds, np.zeros_like(alone), alone)[0]
+    low, high = with_exact(np.array([value]), bounds, first, alone)[0]
     return value, float(low), float(high)
