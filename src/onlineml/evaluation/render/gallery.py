@@ -123,7 +123,8 @@ class Facet:
 
     def counts(self) -> list[int]:
         """Return the number of images with each value."""
-        pairs = np.unique(self.rows * max(1, len(self.values)) + self.codes)
+        pairs = np.sort(self.rows * max(1, len(self.values)) + self.codes)  # np.unique of 2.3 takes 20 times as long
+        pairs = pairs[np.diff(pairs, prepend=-1) != 0]
         n: list[int] = np.bincount(pairs % max(1, len(self.values)), minlength=len(self.values)).tolist()
         return n
 
