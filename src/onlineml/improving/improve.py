@@ -116,7 +116,8 @@ def challenge(
         model: trained, such as by `onlineml.fit`.
         data: the dataset that it was trained on, frozen in this project; its split ``test`` decides.
         gate: the criteria, and whether to promote.
-        recipe: of which only `max_bad`, `num_workers` and `seed` are used, for scoring.
+        recipe: of which only `max_bad`, `num_workers` and `seed` are used, for scoring, and the import path of your own
+            network in `backbone`, by which the champion is loaded.
         run: of an interrupted call with this model, to resume it without a second version; None starts a new one.
 
     Returns:
