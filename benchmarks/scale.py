@@ -364,7 +364,7 @@ def told(result: dict[str, float] | None) -> str:
 
 
 def growth(own: dict[int, dict[str, float]]) -> float:
-    """The slope of the log of the processor's seconds over log size, between the smallest and the largest size; nan for one size."""
+    """The slope of log seconds of the processor over log size, from the smallest to the largest; nan for one size."""
     if len(own) < 2:
         return math.nan
     small, large = min(own), max(own)
