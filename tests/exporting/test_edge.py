@@ -6,6 +6,8 @@ import hashlib
 import http.server
 import importlib.util
 import json
+import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -326,6 +328,39 @@ def test_a_device_keeps_what_it_has(
     with pytest.raises(Exception, match=message):
         update.update(url)
     assert files_of(tmp_path / "device") == before
+
+
+def test_a_device_recovers_by_itself(shop: tuple[str, Path, list[tuple[str, int]]], tmp_path: Path) -> None:
+    url, root, sent = shop
+    update = device(home := tmp_path / "device")
+    (root / (name := "model-aaaaaaaaaaaa")).mkdir()
+    files = {"model.onnx": b"graph", "export.json": b"{}"}
+    for file, content in files.items():
+        (root / name / file).write_bytes(content)
+    listed = {file: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)} for file, data in files.items()}
+    (root / "latest.json").write_text(json.dumps({"format": 1, "version": "7", "folder": name, "files": listed}))
+    for draft in (f"draft-{os.getpid()}", "draft-0", "draft-1"):  # power was lost; in a container, numbers come again
+        (home / draft).mkdir()
+    os.utime(home / "draft-0", (0, 0))
+    assert "is in use" in update.update(url)
+    assert [path.name for path in home.glob("draft-*")] == ["draft-1"]  # of another run, perhaps
+    before = files_of(home)
+    shutil.rmtree(home / name)
+    assert "is the newest" in update.update(url)
+    assert files_of(home) == before
+    (home / "seen.json").write_bytes(b"\0\0")
+    sent.clear()
+    assert "is the newest" in update.update(url)
+    assert files_of(home) == before
+    assert [one for one, _ in sent] == ["latest.json"]
+
+
+def test_an_update_without_an_address_says_how_it_is_called(tmp_path: Path) -> None:
+    device(tmp_path / "device")
+    ended = subprocess.run(
+        [sys.executable, "update.py"], cwd=tmp_path / "device", capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, "usage: python update.py URL" in ended.stderr) == (1, True)
 
 
 def test_a_release_of_what_is_not_there(tmp_path: Path) -> None:

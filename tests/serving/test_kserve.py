@@ -54,6 +54,11 @@ def test_files_in_base64_and_in_binary_get_the_probabilities_of_predict(
     ).encode()  # fmt: skip
     again = outputs(ask("/v2/models/colours/infer", text + binary, inference_header_content_length=str(len(text))))
     np.testing.assert_array_equal(again["probabilities"], found["probabilities"])
+    data = base64.b64encode(photos[0]).decode()
+    some_of_them = asked(data, shape=[1], outputs=[{"name": "label", "parameters": {"binary_data": False}}])
+    assert outputs(ask("/v2/models/colours/infer", some_of_them)) == {"label": np.array([rows[0].label])}
+    refused = ask("/v2/models/colours/infer", asked(data, shape=[1], outputs=[{"name": "boxes"}]))
+    assert (refused.code, "probabilities, label, error" in refused.json["error"]) == (400, True)
 
 
 def test_pixels_are_pictures_in_rgb(
@@ -64,6 +69,8 @@ def test_pixels_are_pictures_in_rgb(
     body = asked(pixels.reshape(-1).tolist(), datatype="UINT8", shape=list(pixels.shape))
     found = outputs(ask("/v2/models/model/infer", body))
     assert found["label"].tolist() == [row.label for row in oml.predict(known, pixels)]
+    nested = outputs(ask("/v2/models/model/infer", asked(pixels.tolist(), datatype="UINT8", shape=list(pixels.shape))))
+    np.testing.assert_array_equal(nested["probabilities"], found["probabilities"])
 
 
 def test_a_photo_that_cannot_be_used_has_an_error_beside_the_answers_of_others(

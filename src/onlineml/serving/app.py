@@ -15,11 +15,13 @@ import msgspec
 from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from onlineml import __version__
 from onlineml.errors import ConfigError, OnlineMLError, without_credentials
 from onlineml.inference.predictor import predict
 from onlineml.serving.batching import Batcher, BusyError
+from onlineml.serving.bodies import Bounded
 from onlineml.serving.forms import photos_in
 from onlineml.serving.kserve import BINARY, infer_request, metadata, outputs_of
 from onlineml.serving.metrics import Metrics, Watched
@@ -36,6 +38,8 @@ __all__ = ["application"]
 
 _LOG = logging.getLogger(__name__)
 _ALL = 1_000_000  # classes of a photo, or objects
+_LEAVING_S = 5.0  # for a look that is under way when the server ends
+_LEFT = 499  # as nginx counts it
 _VERSION = "onlineml-model-version"  # header of each answer
 
 
@@ -51,21 +55,32 @@ class _Server:
             max_waiting=limits.max_waiting,
             on_batch=self.metrics.on_batch,
         )
+        self._follower: threading.Thread | None = None
+        self._stopped = threading.Event()
+
+    def start(self) -> None:
+        """Start the threads that do not run yet: an application within a larger one is never told that it starts."""
+        self.batcher.start()
+        if self.current.moves and self._follower is None:
+            self._stopped = threading.Event()
+            options = {"every_s": self.limits.look_every_s, "stopped": self._stopped, "on_look": self.metrics.on_look}
+            self._follower = threading.Thread(
+                target=self.current.follow, kwargs=options, name="onlineml-follow", daemon=True
+            )
+            self._follower.start()
 
     @asynccontextmanager
     async def running(self, _app: FastAPI) -> AsyncIterator[None]:
         """Run the threads."""
-        stopped = threading.Event()
-        options = {"every_s": self.limits.look_every_s, "stopped": stopped, "on_look": self.metrics.on_look}
-        follower = threading.Thread(target=self.current.follow, kwargs=options, name="onlineml-follow", daemon=True)
-        self.batcher.start()
-        if self.current.moves:
-            follower.start()
+        self.start()
         try:
             yield
         finally:
-            stopped.set()
+            self._stopped.set()
             await asyncio.to_thread(self.batcher.stop)
+            if self._follower is not None:
+                await asyncio.to_thread(self._follower.join, _LEAVING_S)
+                self._follower = None
 
     async def answer(
         self, request: Request, photos: Sequence[Any], *, top_k: int | None, threshold: float | None
@@ -75,6 +90,7 @@ class _Server:
         Raises:
             HTTPException: 503 if too many wait, 400 for options that the model does not take, 500 for anything else.
         """
+        self.start()
         try:
             future = asyncio.wrap_future(self.batcher.submit(photos, top_k=top_k, threshold=threshold))
             answer = await _while_connected(request, future)
@@ -101,7 +117,7 @@ async def _while_connected(request: Request, future: asyncio.Future[Answer]) -> 
         await asyncio.wait((future, left), return_when=asyncio.FIRST_COMPLETED)
         if not future.done():
             future.cancel()
-            raise HTTPException(499, "the client has left")
+            raise HTTPException(_LEFT, "the client has left")
         return future.result()
     finally:
         left.cancel()
@@ -120,9 +136,10 @@ def application(current: CurrentModel, *, name: str, token: str | None, limits: 
     app = FastAPI(
         title=f"onlineml: {name}", version=__version__, lifespan=server.running, docs_url=None, redoc_url=None
     )
-    app.add_middleware(Watched, metrics=server.metrics, max_bytes=limits.max_bytes)
-    app.add_exception_handler(HTTPException, _as_json)
-    app.add_exception_handler(RequestValidationError, _as_json)
+    app.add_middleware(Bounded, max_bytes=limits.max_bytes)
+    app.add_middleware(Watched, metrics=server.metrics)
+    for kind in (HTTPException, RequestValidationError, ClientDisconnect, Exception):
+        app.add_exception_handler(kind, _as_json)
     guarded = [Depends(_guard(token))]
     _add_own(app, server, guarded)
     _add_kserve(app, server, guarded)
@@ -133,7 +150,7 @@ def _guard(token: str | None) -> Any:
     expected = None if token is None else f"Bearer {token.strip()}".encode()
 
     def checked(request: Request) -> None:
-        given = request.headers.get("authorization", "").encode()
+        given = request.headers.get("authorization", "").encode("latin-1")  # the bytes that came
         if expected is not None and not hmac.compare_digest(given, expected):
             raise HTTPException(401, "expected the header Authorization: Bearer TOKEN", {"WWW-Authenticate": "Bearer"})
 
@@ -144,9 +161,11 @@ async def _as_json(_request: Request, error: Exception) -> Response:
     """Answer an error as the KServe protocol does."""
     if isinstance(error, HTTPException):
         return _json({"error": str(error.detail)}, error.status_code, dict(error.headers or {}))
-    problems = error.errors() if isinstance(error, RequestValidationError) else []
-    text = "; ".join(f"{problem['loc'][-1]}: {problem['msg']}" for problem in problems)
-    return _json({"error": text}, 400)
+    if isinstance(error, RequestValidationError):
+        return _json({"error": "; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in error.errors())}, 400)
+    if isinstance(error, ClientDisconnect):
+        return _json({"error": "the client left before the request was complete"}, _LEFT)
+    return _json({"error": "the server failed; its log says why"}, 500)  # which the middleware around this one logs
 
 
 def _json(content: Any, code: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -165,7 +184,7 @@ def _add_own(app: FastAPI, server: _Server, guarded: Sequence[Any]) -> None:
         names, photos = await photos_in(request, max_photos=limits.max_photos, max_bytes=limits.max_bytes)
         answer = await server.answer(request, photos, top_k=top_k, threshold=threshold)
         rows = [{**row.to_dict(), "uri": name} for name, row in zip(names, answer.rows, strict=True)]
-        about = {"model": server.current.reference, "version": answer.opened.version}
+        about = {"model": server.name, "version": answer.opened.version}
         return _json({**about, "task": answer.opened.model.task, "predictions": _finite(rows)}, headers=_named(answer))
 
     @app.get("/metrics", dependencies=guarded)
@@ -209,6 +228,7 @@ def _add_kserve(app: FastAPI, server: _Server, guarded: Sequence[Any]) -> None:
     @app.get("/v2/health/ready")
     async def ready() -> Response:
         """Answer 200 while it predicts."""
+        server.start()
         alive = server.batcher.is_alive
         return _json({"ready": alive}, 200 if alive else 503)
 
@@ -245,11 +265,12 @@ def _add_kserve(app: FastAPI, server: _Server, guarded: Sequence[Any]) -> None:
         if length is not None and not length.isdecimal():
             raise HTTPException(400, f"the header {BINARY} is {length!r}: expected the JSON's length in bytes")
         json_bytes = None if length is None else int(length[:12])
-        asked = infer_request(await request.body(), json_bytes=json_bytes, max_photos=server.limits.max_photos)
+        most, body = server.limits.max_photos, await request.body()
+        asked = await asyncio.to_thread(infer_request, body, json_bytes=json_bytes, max_photos=most)
         answer = await server.answer(request, asked.photos, top_k=_ALL, threshold=asked.threshold)
         opened = answer.opened
         if version is not None and version != opened.version:  # promoted in between
             known(model, version)
         arrays = task_of(opened.model).load("tensors")(answer.rows, opened.model.class_names)
         about = {"model_name": model, "model_version": opened.version, "id": asked.id}
-        return _json({**about, "outputs": _finite(outputs_of(arrays))}, headers=_named(answer))
+        return _json({**about, "outputs": _finite(outputs_of(arrays, asked.outputs))}, headers=_named(answer))

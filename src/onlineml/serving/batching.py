@@ -59,21 +59,28 @@ class Batcher:
         self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         self._held: _Request | None = None
         self._waiting, self._lock = 0, threading.Lock()
-        self._thread = threading.Thread(target=self._work, name="onlineml-serving", daemon=True)
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+        """Start the thread, if it does not run."""
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="onlineml-serving", daemon=True)
+                self._thread.start()
 
     def stop(self) -> None:
         """Answer what is waiting, then end the thread."""
-        self._requests.put(None)
-        self._thread.join()
+        thread = self._thread
+        if thread is not None:
+            self._requests.put(None)
+            thread.join()
+            self._thread = None
 
     @property
     def is_alive(self) -> bool:
         """True while the thread runs."""
-        return self._thread.is_alive()
+        thread = self._thread
+        return thread is not None and thread.is_alive()
 
     @property
     def waiting(self) -> int:

@@ -74,11 +74,13 @@ class CurrentModel:
             self.reference = storable(str(self._place))
             self.opened = self._open(resolve(self._place))
         elif isinstance(source, ModelVersion):
-            self.reference, self.opened = storable(str(source)), self._open(source)
+            self.reference = storable(str(source))
+            self.opened = self._open(source)
         elif engine not in ("auto", "torch"):
             raise ConfigError(f"engine={engine!r}: expected a published version that has such an export, found a model")
         else:
-            self.reference, self.opened = str(source.reference), self._tried(source, "", "as given")
+            self.reference = str(source.reference)
+            self.opened = self._tried(source, "", "as given")
 
     @property
     def moves(self) -> bool:
@@ -100,21 +102,25 @@ class CurrentModel:
         return True
 
     def follow(self, *, every_s: float, stopped: threading.Event, on_look: Any) -> None:
-        """Look again and again until ``stopped``; failures are logged and change nothing.
+        """Look again and again until ``stopped``; failures change nothing and are logged, the same one once.
 
         Args:
             every_s: seconds between two looks.
             stopped: ends it.
             on_look: is told of each look that changed the model (True) or failed (False).
         """
+        logged = ""
         while not stopped.wait(every_s):
             try:
-                if self.look():
+                changed, logged = self.look(), ""
+                if changed:
                     _LOG.info("answering with %s of %s now", self.opened.version, self.reference)
                     on_look(True)
             except Exception as error:  # noqa: BLE001 - whatever a store or a stored model can raise; the old one stays
                 reason = without_credentials(str(error))
-                _LOG.warning("still answering with %s of %s: %s", self.opened.version, self.reference, reason)
+                if reason != logged:
+                    _LOG.warning("still answering with %s of %s: %s", self.opened.version, self.reference, reason)
+                logged = reason
                 on_look(False)
 
     def _open(self, version: ModelVersion) -> Opened:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 from typing import TYPE_CHECKING, Annotated
@@ -41,7 +42,7 @@ async def photos_in(request: Request, *, max_photos: int, max_bytes: int) -> tup
     if kind == _FORM:
         names, photos = await _of_form(request, max_photos, max_bytes)
     elif kind == _JSON:
-        names, photos = _of_json(await request.body())
+        names, photos = await asyncio.to_thread(_of_json, await request.body(), max_photos)
     else:
         body = await request.body()
         names, photos = (["0"], [body]) if body else ([], [])
@@ -63,20 +64,31 @@ def too_many(n: int, most: int) -> HTTPException:
 
 async def _of_form(request: Request, max_photos: int, max_bytes: int) -> tuple[list[str], list[bytes]]:
     names, photos = [], []
-    async with request.form(max_files=max_photos, max_fields=max_photos, max_part_size=max_bytes) as form:
+    try:
+        form = await request.form(max_files=max_photos, max_fields=max_photos, max_part_size=max_bytes)
+    except HTTPException as error:
+        if error.detail.startswith("Too many"):  # so words it starlette's parser, which stops there
+            most = f"send at most {max_photos} photos at once"
+            raise HTTPException(413, f"the form has too many parts: {most}") from error
+        raise
+    try:
         for name, value in form.multi_items():
             if not isinstance(value, UploadFile):
-                raise HTTPException(400, f"the form's field {name!r} is text: expected a file")
+                raise HTTPException(400, f"the form's field {name!r} is no file: expected one, with filename=")
             names.append(value.filename or name)
             photos.append(await value.read())
+    finally:
+        await form.close()
     return names, photos
 
 
-def _of_json(body: bytes) -> tuple[list[str], list[bytes]]:
+def _of_json(body: bytes, max_photos: int) -> tuple[list[str], list[bytes]]:
     try:
         images = msgspec.json.decode(body, type=_Images).images
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise HTTPException(400, f'the JSON is not {{"images": [base64, ...]}}: {error}') from error
+    if len(images) > max_photos:
+        raise too_many(len(images), max_photos)
     return [str(i) for i in range(len(images))], [decoded_base64(text, i) for i, text in enumerate(images)]
 
 

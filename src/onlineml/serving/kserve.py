@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from onlineml.serving.forms import decoded_base64, too_many
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -28,18 +28,24 @@ _DATATYPES = {"f": "FP32", "i": "INT64", "b": "BOOL", "O": "BYTES"}
 _OUTPUTS = {"probabilities": "FP32", "label": "BYTES", "predicted": "BOOL", "error": "BYTES"}
 _OUTPUTS |= {"boxes": "FP32", "labels": "INT64", "scores": "FP32", "count": "INT64"}
 _COLOURS = 3
+_PIECE = 100_000  # bytes of JSON
 
 
 class _Input(msgspec.Struct):
     name: str
     datatype: str
     shape: Annotated[list[Annotated[int, Meta(ge=1)]], Meta(min_length=1, max_length=4)]
-    data: Any = None
+    data: msgspec.Raw = msgspec.Raw(b"null")  # not objects of Python: millions of numbers would be gigabytes
     parameters: dict[str, Any] = {}
+
+
+class _Output(msgspec.Struct):
+    name: str
 
 
 class _Request(msgspec.Struct):
     inputs: Annotated[list[_Input], Meta(min_length=1, max_length=1)]
+    outputs: list[_Output] = []
     id: str = ""
     parameters: dict[str, Any] = {}
 
@@ -51,11 +57,13 @@ class Infer(msgspec.Struct):
         id: given by the client, and given back.
         photos: contents of files, or (H, W, 3) uint8 arrays in RGB.
         threshold: see `onlineml.predict`.
+        outputs: names of those that are wanted; empty for all.
     """
 
     id: str
     photos: list[Any]
     threshold: float | None
+    outputs: list[str]
 
 
 def infer_request(body: bytes, *, json_bytes: int | None, max_photos: int) -> Infer:
@@ -89,7 +97,8 @@ def infer_request(body: bytes, *, json_bytes: int | None, max_photos: int) -> In
         raise HTTPException(
             400, f"the input's datatype is {given.datatype!r}: expected BYTES (files) or UINT8 (pixels)"
         )
-    return Infer(request.id, read(given, None if size is None else binary), _threshold(request.parameters))
+    photos = read(given, None if size is None else binary)
+    return Infer(request.id, photos, _threshold(request.parameters), [one.name for one in request.outputs])
 
 
 def _threshold(parameters: Mapping[str, Any]) -> float | None:
@@ -104,9 +113,11 @@ def _contents(given: _Input, binary: bytes | None) -> list[bytes]:
     if len(given.shape) != 1:
         raise HTTPException(400, f"the input's shape is {given.shape}: expected [number of photos] for BYTES")
     if binary is None:
-        texts = [given.data] if isinstance(given.data, str) else given.data  # TorchServe's clients send one as it is
-        if not isinstance(texts, list) or not all(isinstance(one, str) for one in texts):
-            raise HTTPException(400, "the input's data: expected a list of photos in base64")
+        try:
+            texts = msgspec.json.decode(given.data, type=list[str] | str)  # TorchServe's clients send one as it is
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise HTTPException(400, "the input's data: expected a list of photos in base64") from error
+        texts = [texts] if isinstance(texts, str) else texts
         found = [decoded_base64(text, i) for i, text in enumerate(texts)]
     else:
         found, at = [], 0
@@ -125,28 +136,38 @@ def _pixels(given: _Input, binary: bytes | None) -> list[NDArray[np.uint8]]:
     """Pictures of one size, (n, H, W, 3) RGB."""
     if len(given.shape) != 4 or given.shape[3] != _COLOURS:
         raise HTTPException(400, f"the input's shape is {given.shape}: expected [n, height, width, 3] for UINT8")
-    try:
-        flat = np.frombuffer(binary, np.uint8) if binary is not None else _flat(given.data)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise HTTPException(400, "the input's data: expected whole numbers, 0..255") from error
+    flat = np.frombuffer(binary, np.uint8) if binary is not None else _flat(bytes(given.data))
     if flat.size != math.prod(given.shape):
         raise HTTPException(400, f"the input has {flat.size} numbers: expected those of the shape {given.shape}")
     return list(flat.reshape(given.shape))
 
 
-def _flat(data: Any) -> NDArray[np.uint8]:
-    values = np.asarray(data)
-    if values.dtype.kind not in "iu" or (values.size and (values.min() < 0 or values.max() > 255)):
-        raise ValueError
-    return values.astype(np.uint8).reshape(-1)
+def _flat(data: bytes) -> NDArray[np.uint8]:
+    """Return the numbers of nested JSON lists, read in pieces, so that other threads have their turn."""
+    text, found, at = data.translate(None, b"[] \t\r\n"), bytearray(), 0
+    try:
+        while at < len(text):
+            cut = text.find(b",", at + _PIECE)
+            end = len(text) if cut < 0 else cut
+            found += bytes(map(int, text[at:end].split(b",")))
+            at = end + 1
+    except ValueError as error:
+        raise HTTPException(400, "the input's data: expected whole numbers, 0..255") from error
+    return np.frombuffer(found, np.uint8)
 
 
-def outputs_of(arrays: Mapping[str, NDArray[Any]]) -> list[dict[str, Any]]:
+def outputs_of(arrays: Mapping[str, NDArray[Any]], wanted: Sequence[str] = ()) -> list[dict[str, Any]]:
     """Return the outputs of a response.
 
     Args:
         arrays: by name, float32, int64, bool or str.
+        wanted: their names, in the order of the response; empty for all.
+
+    Raises:
+        HTTPException: 400, there is no such output.
     """
+    if unknown := [name for name in wanted if name not in arrays]:
+        raise HTTPException(400, f"there is no output {unknown[0]!r}: this model has {', '.join(arrays)}")
     return [
         {
             "name": name,
@@ -154,7 +175,7 @@ def outputs_of(arrays: Mapping[str, NDArray[Any]]) -> list[dict[str, Any]]:
             "shape": list(values.shape),
             "data": values.reshape(-1).tolist(),
         }
-        for name, values in arrays.items()
+        for name, values in ((name, arrays[name]) for name in wanted or arrays)
     ]
 
 

@@ -1,4 +1,4 @@
-"""Counters for Prometheus, and the middleware that counts requests and refuses too large ones."""
+"""Counters for Prometheus, and the middleware that counts requests."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from starlette.exceptions import HTTPException
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,31 +58,22 @@ class Metrics:
 
 
 class Watched:
-    """ASGI middleware: counts requests and their time, and answers 413 to a body that is too large, announced or not.
+    """ASGI middleware: counts requests and their time.
 
     Args:
         app: what it surrounds.
         metrics: that count.
-        max_bytes: of a body.
     """
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, max_bytes: int) -> None:
-        self._app, self._metrics, self._max_bytes = app, metrics, max_bytes
+    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+        self._app, self._metrics = app, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begin, code, received = time.perf_counter(), 500, 0
-
-        async def counted() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > self._max_bytes:
-                raise HTTPException(413, f"the request has more than {self._max_bytes:,} bytes: send fewer photos")
-            return message
+        begin, code = time.perf_counter(), 500
 
         async def seen(message: Message) -> None:
             nonlocal code
@@ -92,7 +82,7 @@ class Watched:
             await send(message)
 
         try:
-            await self._app(scope, counted, seen)
+            await self._app(scope, receive, seen)
         finally:
             path = getattr(scope.get("route"), "path", "other")
             self._metrics.requests.labels(path, str(code)).inc()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import ipaddress
+import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Limits", "create_app", "serve"]
 
 _MB = 1_000_000
+_LAST_PORT = 65_535
 _GRACE_S = 30  # for requests that are being answered when the server is told to end
 
 
@@ -120,7 +123,8 @@ def serve(
         storage_options: of the filesystem.
 
     Raises:
-        ConfigError: an argument is not usable, or there is no token at an address that other machines reach.
+        ConfigError: an argument is not usable, another program listens at the port, or there is no token at an address
+            that other machines reach.
         NotFoundError: there is no such model.
         MissingDependencyError: a package of ``onlineml[serve]`` is not installed.
     """
@@ -132,6 +136,7 @@ def serve(
     _needed()
     import uvicorn  # noqa: PLC0415
 
+    _check_free(host, port)  # before the model is opened, which takes long
     app = create_app(
         model,
         name=name,
@@ -141,7 +146,34 @@ def serve(
         limits=limits,
         storage_options=storage_options,
     )
-    uvicorn.run(app, host=host, port=port, log_level="info", timeout_graceful_shutdown=_GRACE_S, server_header=False)
+    logged: Any = copy.deepcopy(uvicorn.config.LOGGING_CONFIG)
+    logged["loggers"]["onlineml.serving"] = {"handlers": ["default"], "level": "INFO", "propagate": False}
+    uvicorn.run(
+        app,
+        host=host,
+        port=port,
+        log_config=logged,
+        timeout_graceful_shutdown=_GRACE_S,
+        server_header=False,
+    )
+
+
+def _check_free(host: str, port: int) -> None:
+    """Raise ConfigError if there is no such address, or another program listens there."""
+    if whole("port", port) > _LAST_PORT:
+        raise ConfigError(f"port={port}: expected a number up to {_LAST_PORT}")
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind(address)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot listen at {host}:{port}: {error.strerror}; choose another --port (port=) or --host (host=), or "
+            "end the program that listens there"
+        ) from error
 
 
 def _needed() -> Any:

@@ -72,7 +72,7 @@ def predict(session: Any, about: dict[str, Any], path: str) -> dict[str, Any]:
 if __name__ == "__main__":
     about = json.loads((FOLDER / "export.json").read_text("utf-8"))
     session = onnxruntime.InferenceSession(str(FOLDER / "model.onnx"), providers=["CPUExecutionProvider"])
-    for path in sys.argv[1:]:
+    for path in sys.argv[1:] or sys.exit("usage: python predict.py PHOTO ..."):
         try:
             answer = predict(session, about, path)
         except Exception as error:  # Pillow's decoders raise almost any

@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import sys
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -20,6 +21,7 @@ HERE = Path(__file__).resolve().parent
 CURRENT, SEEN = HERE / "current.txt", HERE / "seen.json"  # the folder in use; the answer of the last request
 NAMES = {"model.onnx", "export.json", "certificate.json", "certificate.html", "README.md"}
 FORMAT, MOST = 1, 1_000_000  # of latest.json, the second in bytes
+DAY = 86_400  # seconds
 
 
 def fetch(url: str, most: int, tag: str = "") -> tuple[bytes, str]:
@@ -36,7 +38,7 @@ def fetch(url: str, most: int, tag: str = "") -> tuple[bytes, str]:
                 data, tag = answer.read(most + 1), answer.headers.get("ETag", "")
         except urllib.error.HTTPError as error:
             if error.code != 304:
-                raise
+                raise ValueError(f"{url}: {error}") from error
             data = b""
     if len(data) > most:
         raise ValueError(f"{url} has more than {most} bytes")
@@ -56,6 +58,9 @@ def write(path: Path, data: bytes) -> None:
 def download(url: str, files: dict[str, Any], folder: Path) -> None:
     """Download the files into a new folder, which appears when all hashes are right."""
     draft = HERE / f"draft-{os.getpid()}"
+    for old in HERE.glob("draft-*"):  # of runs that lost power; a process of this number is this one
+        if old == draft or abs(time.time() - old.stat().st_mtime) > DAY:
+            shutil.rmtree(old, ignore_errors=True)
     draft.mkdir()
     try:
         for name in NAMES & files.keys():
@@ -68,12 +73,20 @@ def download(url: str, files: dict[str, Any], folder: Path) -> None:
         shutil.rmtree(draft, ignore_errors=True)
 
 
+def tag_of(url: str, folder: str) -> str:
+    """Return the ETag of the last answer, if it led to this folder, and the folder is there."""
+    try:
+        seen = json.loads(SEEN.read_text("utf-8"))
+        same = (seen["url"], seen["folder"]) == (url, folder) and (HERE / folder).is_dir()
+        return str(seen["tag"]) if same else ""
+    except (OSError, ValueError, KeyError, TypeError):  # none yet, or damaged: ask without
+        return ""
+
+
 def update(url: str) -> str:
     """Use the newest model; return what was done."""
-    seen = json.loads(SEEN.read_text("utf-8")) if SEEN.exists() else {}
     before = CURRENT.read_text("utf-8") if CURRENT.exists() else ""
-    same = seen.get("url") == url and seen.get("folder") == before
-    body, tag = fetch(f"{url}/latest.json", MOST, seen["tag"] if same else "")
+    body, tag = fetch(f"{url}/latest.json", MOST, tag_of(url, before))
     if not body:
         return f"{before} is the newest"
     latest = json.loads(body)
@@ -94,6 +107,8 @@ def update(url: str) -> str:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
+        sys.exit("usage: python update.py URL, of the folder that oml.release wrote")
     try:
         print(update(sys.argv[1].rstrip("/")))
     except Exception as error:
