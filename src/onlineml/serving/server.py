@@ -148,14 +148,8 @@ def serve(
     )
     logged: Any = copy.deepcopy(uvicorn.config.LOGGING_CONFIG)
     logged["loggers"]["onlineml.serving"] = {"handlers": ["default"], "level": "INFO", "propagate": False}
-    uvicorn.run(
-        app,
-        host=host,
-        port=port,
-        log_config=logged,
-        timeout_graceful_shutdown=_GRACE_S,
-        server_header=False,
-    )
+    options: Any = {"timeout_graceful_shutdown": _GRACE_S, "server_header": False}
+    uvicorn.run(app, host=host, port=port, log_config=logged, **options)
 
 
 def _check_free(host: str, port: int) -> None:
