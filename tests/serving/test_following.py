@@ -14,8 +14,8 @@ import torch
 
 import onlineml as oml
 from onlineml.errors import ConfigError, NotFoundError
-from onlineml.serving import Limits, batching, create_app
-from onlineml.serving.batching import Batcher, BusyError
+from onlineml.serving import Limits, batching, create_app, current
+from onlineml.serving.batching import Batcher, BusyError, Options
 from onlineml.serving.current import CurrentModel
 from served import running
 from tiny import CLASSES
@@ -138,6 +138,16 @@ def test_a_server_of_one_version_does_not_move(project: oml.Project) -> None:
         CurrentModel(that_says("red"), engine="onnx")
 
 
+def test_an_export_answers_only_where_it_can_run(project: oml.Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    version = project.models.get(1)
+    monkeypatch.setattr(current, "list_exports", lambda _: {"onnx": "nowhere"})
+    with pytest.raises(NotFoundError):
+        CurrentModel(version)
+    assert CurrentModel(version, engine="torch").opened.engine == "torch"
+    monkeypatch.setattr(current, "find_spec", lambda name: None)
+    assert CurrentModel(version).opened.engine == "torch"
+
+
 class Slow:
     """A batcher whose model waits, so that requests gather."""
 
@@ -161,13 +171,13 @@ class Slow:
 def test_requests_that_wait_are_answered_together_and_never_divided(manifest: oml.Manifest) -> None:
     photo = Path(manifest.urls()[0]).read_bytes()
     slow = Slow(that_says("red"), max_batch=4, max_waiting=20)
-    first = slow.batcher.submit([photo], top_k=None, threshold=None)
+    first = slow.batcher.submit([photo], Options())
     wait_until(first.running)
-    others = [slow.batcher.submit([photo] * n, top_k=None, threshold=None) for n in (1, 2, 3, 6, 1)]
+    others = [slow.batcher.submit([photo] * n, Options()) for n in (1, 2, 3, 6, 1)]
     others[4].cancel()
     assert slow.batcher.waiting == 14
     with pytest.raises(BusyError):
-        slow.batcher.submit([photo] * 7, top_k=None, threshold=None)
+        slow.batcher.submit([photo] * 7, Options())
     slow.gate.set()
     slow.batcher.stop()
     assert slow.batches == [1, 3, 3, 6]  # 1 + 2 together; 3 more would be 6; six at once are a batch of their own
@@ -180,8 +190,8 @@ def test_an_error_of_the_model_reaches_those_who_asked_and_nobody_else(manifest:
     photo = Path(manifest.urls()[0]).read_bytes()
     slow = Slow(that_says("red"), max_batch=4, max_waiting=20)
     slow.gate.set()
-    wrong = slow.batcher.submit([photo], top_k=None, threshold=0.5)
-    right = slow.batcher.submit([photo], top_k=1, threshold=None)
+    wrong = slow.batcher.submit([photo], Options(threshold=0.5))
+    right = slow.batcher.submit([photo], Options(top_k=1))
     with pytest.raises(ConfigError, match="classifier"):
         wrong.result(60)
     assert right.result(60).rows[0].label == "red"
@@ -201,10 +211,10 @@ def test_a_request_that_fails_does_not_fail_those_beside_it(
         return predicted(model, photos, **options)
 
     monkeypatch.setattr(batching, "predict", fails)
-    first = slow.batcher.submit([photo], top_k=None, threshold=None)
+    first = slow.batcher.submit([photo], Options())
     wait_until(first.running)
     contents = (photo, b"too large for memory", photo)
-    together = [slow.batcher.submit([one], top_k=None, threshold=None) for one in contents]
+    together = [slow.batcher.submit([one], Options()) for one in contents]
     slow.gate.set()
     slow.batcher.stop()
     assert [type(one.exception()) for one in together] == [type(None), MemoryError, type(None)]

@@ -13,6 +13,7 @@ import pytest
 import onlineml as oml
 from onlineml.errors import ConfigError
 from onlineml.serving import Limits, create_app, serve
+from tiny_projects import colour_model, fitted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +45,20 @@ def test_a_form_json_and_a_body_get_what_predict_says(
     assert [row | {"uri": ""} for row in by_json] == [row | {"uri": ""} for row in rows]
     (one,) = ask("/predict?top_k=1", next(iter(files.values())), content_type="image/jpeg").json["predictions"]
     assert one == {**rows[0], "uri": "0", "top": rows[0]["top"][:1]}
+
+
+def test_a_calibrated_model_answers_with_sets(manifest: oml.Manifest, serving: Callable[..., Asked]) -> None:
+    model = fitted(colour_model(manifest.class_names), manifest)
+    photo = Path(manifest.urls()[0]).read_bytes()
+    ask = serving(model)
+    refused = ask("/predict?miss_rate=0.4", photo)
+    assert (refused.code, "calibrate" in refused.json["error"]) == (400, True)
+    oml.calibrate(model, manifest)
+    too_few = ask("/predict?miss_rate=0.001", photo)
+    assert (too_few.code, "photos" in too_few.json["error"]) == (400, True)
+    (row,) = ask("/predict?miss_rate=0.4", photo).json["predictions"]
+    assert row["label_set"] == list(oml.predict(model, photo, miss_rate=0.4)[0].label_set or ())
+    assert "label_set" not in ask("/predict", photo).json["predictions"][0]
 
 
 def test_a_photo_that_cannot_be_used_is_told_and_the_others_are_answered(

@@ -60,10 +60,11 @@ class Prediction:
         return [{"uri": self.uri, "label": self.label, "score": self.score, **sets, **top, **tail}]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return ``uri``, ``label``, ``score`` and ``top``, or ``uri`` and ``error``, of JSON values."""
+        """Return ``uri``, ``label``, ``score``, ``top`` and any ``label_set``, or ``uri`` and ``error``, for JSON."""
         if self.error is not None:
             return {"uri": self.uri, "error": self.error}
-        return {"uri": self.uri, "label": self.label, "score": self.score, "top": named_scores(self.top)}
+        sets = {} if self.label_set is None else {"label_set": [*self.label_set]}
+        return {"uri": self.uri, "label": self.label, "score": self.score, **sets, "top": named_scores(self.top)}
 
     def strengths(self) -> dict[str, float]:
         """Return the strength of classes: the most likely one by its probability; empty for an unusable image."""

@@ -18,9 +18,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from onlineml import __version__
-from onlineml.errors import ConfigError, OnlineMLError, without_credentials
+from onlineml.errors import ConfigError, DataError, OnlineMLError, without_credentials
 from onlineml.inference.predictor import predict
-from onlineml.serving.batching import Batcher, BusyError
+from onlineml.serving.batching import Batcher, BusyError, Options
 from onlineml.serving.bodies import Bounded
 from onlineml.serving.forms import photos_in
 from onlineml.serving.kserve import BINARY, infer_request, metadata, outputs_of
@@ -82,9 +82,7 @@ class _Server:
                 await asyncio.to_thread(self._follower.join, _LEAVING_S)
                 self._follower = None
 
-    async def answer(
-        self, request: Request, photos: Sequence[Any], *, top_k: int | None, threshold: float | None
-    ) -> Answer:
+    async def answer(self, request: Request, photos: Sequence[Any], options: Options) -> Answer:
         """Return the answer for photos; nothing is predicted for a client that has left.
 
         Raises:
@@ -92,12 +90,12 @@ class _Server:
         """
         self.start()
         try:
-            future = asyncio.wrap_future(self.batcher.submit(photos, top_k=top_k, threshold=threshold))
+            future = asyncio.wrap_future(self.batcher.submit(photos, options))
             answer = await _while_connected(request, future)
         except BusyError as error:
             most = self.limits.max_waiting
             raise HTTPException(503, f"{most} photos are waiting: ask again", {"Retry-After": "1"}) from error
-        except ConfigError as error:
+        except (ConfigError, DataError) as error:  # also too few photos for a miss rate
             raise HTTPException(400, without_credentials(str(error))) from error
         except (OnlineMLError, RuntimeError, ValueError, MemoryError) as error:
             _LOG.error("%d photos were not predicted for: %s", len(photos), without_credentials(str(error)))
@@ -178,11 +176,12 @@ def _add_own(app: FastAPI, server: _Server, guarded: Sequence[Any]) -> None:
         request: Request,
         top_k: Annotated[int | None, Query(ge=1)] = None,
         threshold: Annotated[float | None, Query(ge=0, le=1)] = None,
+        miss_rate: Annotated[float | None, Query(gt=0, le=0.5)] = None,
     ) -> Response:
         """Predict for the photos of a form (files), of JSON ({"images": [base64, ...]}), or for the body itself."""
         limits = server.limits
         names, photos = await photos_in(request, max_photos=limits.max_photos, max_bytes=limits.max_bytes)
-        answer = await server.answer(request, photos, top_k=top_k, threshold=threshold)
+        answer = await server.answer(request, photos, Options(top_k, threshold, miss_rate))
         rows = [{**row.to_dict(), "uri": name} for name, row in zip(names, answer.rows, strict=True)]
         about = {"model": server.name, "version": answer.opened.version}
         return _json({**about, "task": answer.opened.model.task, "predictions": _finite(rows)}, headers=_named(answer))
@@ -267,7 +266,7 @@ def _add_kserve(app: FastAPI, server: _Server, guarded: Sequence[Any]) -> None:
         json_bytes = None if length is None else int(length[:12])
         most, body = server.limits.max_photos, await request.body()
         asked = await asyncio.to_thread(infer_request, body, json_bytes=json_bytes, max_photos=most)
-        answer = await server.answer(request, asked.photos, top_k=_ALL, threshold=asked.threshold)
+        answer = await server.answer(request, asked.photos, Options(_ALL, asked.threshold))
         opened = answer.opened
         if version is not None and version != opened.version:  # promoted in between
             known(model, version)

@@ -7,7 +7,7 @@ import threading
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from onlineml.inference.predictor import predict
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from onlineml.serving.current import CurrentModel, Opened
 
-__all__ = ["Answer", "Batcher", "BusyError"]
+__all__ = ["Answer", "Batcher", "BusyError", "Options"]
 
 
 class BusyError(Exception):
@@ -31,10 +31,18 @@ class Answer:
     opened: Opened
 
 
+class Options(NamedTuple):
+    """Arguments of `onlineml.predict` that a request chooses."""
+
+    top_k: int | None = None
+    threshold: float | None = None
+    miss_rate: float | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class _Request:
     photos: Sequence[Any]
-    options: tuple[int | None, float | None]
+    options: Options
     future: Future[Answer] = field(default_factory=Future)
 
 
@@ -87,18 +95,17 @@ class Batcher:
         """Number of photos that wait or are being predicted for."""
         return self._waiting
 
-    def submit(self, photos: Sequence[Any], *, top_k: int | None, threshold: float | None) -> Future[Answer]:
+    def submit(self, photos: Sequence[Any], options: Options) -> Future[Answer]:
         """Return the future answer for photos; cancelling it before its batch begins saves the work.
 
         Args:
             photos: contents of files, or (H, W, 3) uint8 arrays in RGB.
-            top_k: see `onlineml.predict`.
-            threshold: see `onlineml.predict`.
+            options: of all of them.
 
         Raises:
             BusyError: too many photos are waiting.
         """
-        request = _Request(photos, (top_k, threshold))
+        request = _Request(photos, options)
         with self._lock:
             if self._waiting and self._waiting + len(photos) > self._max_waiting:
                 raise BusyError
@@ -111,9 +118,9 @@ class Batcher:
             for options in dict.fromkeys(request.options for request in requests):
                 together = [request for request in requests if request.options == options]
                 wanted = [request for request in together if request.future.set_running_or_notify_cancel()]
-                if wanted and not self._answered(wanted, *options) and len(wanted) > 1:
+                if wanted and not self._answered(wanted, options) and len(wanted) > 1:
                     for request in wanted:  # each by itself, so that one cannot fail the others
-                        self._answered([request], *options)
+                        self._answered([request], options)
             with self._lock:
                 self._waiting -= sum(len(request.photos) for request in requests)
 
@@ -139,13 +146,22 @@ class Batcher:
             n += len(following.photos)
         return taken
 
-    def _answered(self, requests: Sequence[_Request], top_k: int | None, threshold: float | None) -> bool:
+    def _answered(self, requests: Sequence[_Request], options: Options) -> bool:
         """Answer requests together; of one alone, an error is the answer."""
         opened, begin = self._current.opened, time.perf_counter()
         photos = [photo for request in requests for photo in request.photos]
         size = min(len(photos), self._max_batch)
         try:
-            rows = list(predict(opened.model, photos, top_k=top_k, threshold=threshold, batch_size=size))
+            rows = list(
+                predict(
+                    opened.model,
+                    photos,
+                    top_k=options.top_k,
+                    threshold=options.threshold,
+                    miss_rate=options.miss_rate,
+                    batch_size=size,
+                )
+            )
         except Exception as error:  # noqa: BLE001 - told to the one who asked; the thread must live
             if len(requests) == 1:
                 requests[0].future.set_exception(error)

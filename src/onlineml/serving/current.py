@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
+import torch
 
 from onlineml.arguments.checks import one_of
 from onlineml.errors import ConfigError, without_credentials
@@ -50,7 +52,8 @@ class CurrentModel:
     Args:
         source: a model, or a reference as of `onlineml.load_model`, such as ``"s3://lab/butterflies@champion"``.
         engine: ``"torch"``, or ``"onnx"`` or ``"onnx-int8"`` to answer with the version's export of that format;
-            ``"auto"`` takes the export ``"onnx"`` of a version that has one, and torch otherwise.
+            ``"auto"`` takes the export ``"onnx"`` of a version that has one, where ONNX Runtime is installed and there
+            is no GPU, and torch otherwise.
         device: of the network, see `onlineml.predict`; an export stays on the CPU.
         storage_options: of the filesystem.
 
@@ -124,7 +127,9 @@ class CurrentModel:
                 on_look(False)
 
     def _open(self, version: ModelVersion) -> Opened:
-        exports = {} if self._engine == "torch" else list_exports(version)
+        on_gpu = self._device not in (None, "cpu") and torch.cuda.is_available()
+        by_torch = self._engine == "torch" or (self._engine == "auto" and (on_gpu or not _runs_exports()))
+        exports = {} if by_torch else list_exports(version)
         wanted = "onnx" if self._engine == "auto" else self._engine
         if wanted in exports:
             model: Any = load_export(version.location.to(exports[wanted]))
@@ -143,3 +148,7 @@ class CurrentModel:
         if row.error is not None:
             raise ConfigError(f"{self.reference or 'the model'} gives no answer to a grey picture: {row.error}")
         return Opened(model, version, engine)
+
+
+def _runs_exports() -> bool:
+    return all(find_spec(name) is not None for name in ("onnx", "onnxruntime"))
