@@ -57,7 +57,7 @@ def digits(folder: Path | None) -> dict[str, Any]:
         data = two_splits(data, np.unique(people, return_inverse=True)[1], 0.3)
         model = oml.model_for(data)
         batches = oml.ClassificationDataModule(data, size_hw=(96, 96), batch_size=32)
-        oml.fit(model, batches, epochs=6, progress="lines", accelerator="cpu")
+        oml.fit(model, batches, epochs=4, progress="lines", accelerator="cpu")
         rows, logits = logits_in(model, data, options(64))
         strange = strange_logits(model, photos(None, KEPT).parent / "rubbish")
         np.savez(file, logits=logits.numpy(), labels=data.label_ids()[rows], people=people[rows], strange=strange)
