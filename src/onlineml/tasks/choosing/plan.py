@@ -31,7 +31,7 @@ _OBJECT_PX = {"fast": 12, "balanced": 16, "best": 24}  # side that a small objec
 _TOO_SMALL_PX = 12  # side of a small object below which it is seen in tiles
 _WORTH_TILES = 2.0  # times the size of the network: a photo that is hardly larger has little more to show
 _TILE_OF_LARGE = 3  # a tile is so many times as long as a large object
-_FEWEST_EPOCHS = 4.0  # below, a smaller size learns more: sign digits in 240 s at 128 px, rubbish at 96 px
+_FEWEST_EPOCHS = 3.7  # below, a smaller size learns more: sign digits in 240 s at 128 px, rubbish at 96 px
 # With fewer at the smallest size, a classifier's last layer alone learns more from a larger one. In 30 s, 1,438 hand
 # signs come to .890 at 96 px by part of an epoch, and to .945 at 160 px by the last layer; 600 photos of rubbish to .76
 # and .81
