@@ -5,23 +5,18 @@ from __future__ import annotations
 import hashlib
 import math
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from knowing import known, labelled
 from once import shared_folder
 from onlineml.exporting import costs, pieces
 from onlineml.exporting.graph import Traceable, to_onnx
-from tiny import CLASSES, decoded_photos, manifest, photos
+from tiny import decoded_photos, manifest, photos
 from tiny_boxes import trained
-from tiny_labels import knowing_model, label_manifest
-from tiny_projects import colour_model, fitted
 
-if TYPE_CHECKING:
-    import onlineml as oml
-    from onlineml.tasks.base import VisionModule
-
-__all__ = ["decoded_photos", "manifest", "photos", "trained"]
+__all__ = ["decoded_photos", "known", "labelled", "manifest", "photos", "trained"]
 
 
 @pytest.fixture(autouse=True)
@@ -42,14 +37,3 @@ def traced_once(factory: pytest.TempPathFactory, traceable: Traceable, *, name: 
         if not (folder / key).exists():
             (folder / key).write_bytes(to_onnx(traceable, name=name).SerializeToString())
         return onnx.load_model_from_string((folder / key).read_bytes())
-
-
-@pytest.fixture(scope="package")
-def known(manifest: oml.Manifest) -> oml.ImageClassifier:
-    return fitted(colour_model(CLASSES), manifest)
-
-
-@pytest.fixture(scope="package")
-def labelled(tmp_path_factory: pytest.TempPathFactory, decoded_photos: None) -> tuple[VisionModule, oml.Manifest]:
-    data = label_manifest(tmp_path_factory.mktemp("labels"))
-    return knowing_model(data), data

@@ -7,20 +7,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from knowing import known, labelled
 from served import running
-from tiny import CLASSES, decoded_photos, manifest, photos
+from tiny import decoded_photos, manifest, photos
 from tiny_boxes import trained
-from tiny_labels import knowing_model, label_manifest
-from tiny_projects import colour_model, fitted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     import onlineml as oml
-    from onlineml.tasks.base import VisionModule
     from served import Asked
 
-__all__ = ["decoded_photos", "manifest", "photos", "trained"]
+__all__ = ["decoded_photos", "known", "labelled", "manifest", "photos", "trained"]
 
 
 @pytest.fixture
@@ -39,14 +37,3 @@ def small(known: oml.ImageClassifier) -> Iterator[Asked]:
 
     with running(create_app(known, limits=Limits(max_photos=2, max_mb=0.05, max_batch=2))) as ask:
         yield ask
-
-
-@pytest.fixture(scope="package")
-def known(manifest: oml.Manifest) -> oml.ImageClassifier:
-    return fitted(colour_model(CLASSES), manifest)
-
-
-@pytest.fixture(scope="package")
-def labelled(tmp_path_factory: pytest.TempPathFactory, decoded_photos: None) -> tuple[VisionModule, oml.Manifest]:
-    data = label_manifest(tmp_path_factory.mktemp("labels"))
-    return knowing_model(data), data

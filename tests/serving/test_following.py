@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import socket
 import threading
 import time
@@ -15,6 +17,7 @@ import torch
 import onlineml as oml
 from onlineml.errors import ConfigError, NotFoundError
 from onlineml.serving import Limits, batching, create_app, current
+from onlineml.serving import app as app_module
 from onlineml.serving.batching import Batcher, BusyError, Options
 from onlineml.serving.current import CurrentModel
 from served import running
@@ -136,6 +139,31 @@ def test_a_server_of_one_version_does_not_move(project: oml.Project) -> None:
         CurrentModel(f"{project.url}@1", engine="onnx")
     with pytest.raises(ConfigError, match="published version"):
         CurrentModel(that_says("red"), engine="onnx")
+
+
+def test_an_answer_of_another_version_than_asked_for_is_refused(
+    project: oml.Project, manifest: oml.Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is promoted after the request was checked, and rolled back before the answer is."""
+    now = CurrentModel(f"{project.url}@1")
+    first, other = now.opened, current.Opened(that_says("green"), "2-bbbbbb", "torch")
+    read, forward = app_module.infer_request, other.model.network.forward
+
+    def promoted(*given: Any, **named: Any) -> Any:
+        now.opened = other
+        return read(*given, **named)
+
+    def rolled_back(x: torch.Tensor) -> torch.Tensor:
+        now.opened = first
+        return forward(x)
+
+    monkeypatch.setattr(app_module, "infer_request", promoted)
+    other.model.network.forward = rolled_back
+    data = [base64.b64encode(Path(manifest.urls()[0]).read_bytes()).decode()]
+    body = json.dumps({"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": data}]}).encode()
+    with running(app_module.application(now, name="moths", token=None, limits=Limits())) as ask:
+        answered = ask(f"/v2/models/moths/versions/{first.version}/infer", body)
+    assert (answered.code, "2-bbbbbb" in answered.json["error"]) == (404, True), answered.json
 
 
 def test_an_export_answers_only_where_it_can_run(project: oml.Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from onlineml.data.manifest.manifest import Manifest
 from onlineml.errors import ConfigError
 from onlineml.evaluation.calibration.calibration import calibration_of, checked_rate
 from onlineml.evaluation.calibration.check import check_evidence
-from onlineml.inference.evaluation import EvaluateOptions, check_slices
+from onlineml.inference.evaluation import EvaluateOptions, check_slices, task_for
 from onlineml.lazy import told_if_slow
 from onlineml.tasks import task_of
 from onlineml.tasks.base import VisionModule
@@ -158,10 +158,7 @@ def _checked(model: Any, data: Manifest, split: str) -> Task:
     if split == "train":
         raise ConfigError("split='train': expected val or test; a model knows the photos that it was trained on")
     one_of("split", split, _SPLITS)
-    task = task_of(model)
-    if data.task != task.name:
-        raise ConfigError(f"the model is for {task.name}, the manifest for {data.task}: expected the same task")
-    return task
+    return task_for(model, data)
 
 
 def _options(task: Task, split: str, batch_size: int | None, num_workers: int, max_bad: float) -> EvaluateOptions:

@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING, Any, overload
 
 from onlineml.arguments.checks import instance
 from onlineml.data.manifest.manifest import Manifest
-from onlineml.errors import ConfigError
-from onlineml.inference.evaluation import EvaluateOptions, check_slices
+from onlineml.inference.evaluation import EvaluateOptions, check_slices, task_for
 from onlineml.lazy import told_if_slow
-from onlineml.tasks import task_of
 from onlineml.tasks.loading import opened_model
 
 if TYPE_CHECKING:
@@ -129,9 +127,7 @@ def evaluate(
     instance("data", data, Manifest, "a Manifest, such as that of Manifest.from_any(folder) or project.freeze()")
     check_slices(data, slices)
     opened = opened_model(model, storage_options=storage_options)
-    task = task_of(opened)
-    if data.task != task.name:
-        raise ConfigError(f"the model is for {task.name}, the manifest for {data.task}: expected the same task")
+    task = task_for(opened, data)
     options = EvaluateOptions(
         split=split,
         slices=slices,

@@ -15,6 +15,7 @@ from onlineml.data.images.decode import decode
 from onlineml.data.manifest.splits import SPLITS
 from onlineml.errors import BadImageError, ConfigError, UnknownClassError
 from onlineml.storage.io import read_many
+from onlineml.tasks import task_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,8 +23,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from onlineml.data.manifest.manifest import Manifest
+    from onlineml.tasks.task import Task
 
-__all__ = ["EvaluateOptions", "check_slices", "own_label_ids", "require_known", "slice_values", "small_jpegs"]
+__all__ = [
+    "EvaluateOptions",
+    "check_slices",
+    "own_label_ids",
+    "require_known",
+    "slice_values",
+    "small_jpegs",
+    "task_for",
+]
 
 _OWN_COLUMNS = {"image_id", "uri", "version", "sha256", "width", "height", "split", "group", "label"}
 _OWN_COLUMNS |= {"declared_width", "declared_height"}
@@ -54,6 +64,18 @@ class EvaluateOptions:
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
+
+
+def task_for(model: Any, data: Manifest) -> Task:
+    """Return the task of a model and a manifest.
+
+    Raises:
+        ConfigError: they are of different tasks.
+    """
+    task = task_of(model)
+    if data.task != task.name:
+        raise ConfigError(f"the model is for {task.name}, the manifest for {data.task}: expected the same task")
+    return task
 
 
 def slice_values(data: Manifest, slices: Sequence[str] | None, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-import math
 import threading
 from collections.abc import AsyncIterator  # noqa: TC003 - FastAPI reads annotations
 from contextlib import asynccontextmanager
@@ -167,6 +166,7 @@ async def _as_json(_request: Request, error: Exception) -> Response:
 
 
 def _json(content: Any, code: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """Answer in JSON; nan is null."""
     return Response(msgspec.json.encode(content), code, headers, "application/json")
 
 
@@ -184,7 +184,7 @@ def _add_own(app: FastAPI, server: _Server, guarded: Sequence[Any]) -> None:
         answer = await server.answer(request, photos, Options(top_k, threshold, miss_rate))
         rows = [{**row.to_dict(), "uri": name} for name, row in zip(names, answer.rows, strict=True)]
         about = {"model": server.name, "version": answer.opened.version}
-        return _json({**about, "task": answer.opened.model.task, "predictions": _finite(rows)}, headers=_named(answer))
+        return _json({**about, "task": answer.opened.model.task, "predictions": rows}, headers=_named(answer))
 
     @app.get("/metrics", dependencies=guarded)
     async def metrics() -> Response:
@@ -202,15 +202,6 @@ def _add_own(app: FastAPI, server: _Server, guarded: Sequence[Any]) -> None:
 
 def _named(answer: Answer) -> dict[str, str]:
     return {_VERSION: answer.opened.version} if answer.opened.version else {}
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no nan: None instead."""
-    if isinstance(value, dict):
-        return {name: _finite(one) for name, one in value.items()}
-    if isinstance(value, list):
-        return [_finite(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _add_kserve(app: FastAPI, server: _Server, guarded: Sequence[Any]) -> None:
@@ -231,10 +222,9 @@ def _add_kserve(app: FastAPI, server: _Server, guarded: Sequence[Any]) -> None:
         alive = server.batcher.is_alive
         return _json({"ready": alive}, 200 if alive else 503)
 
-    def known(model: str, version: str | None = None) -> None:
+    def known(model: str, version: str | None, now: str) -> None:
         if model != server.name:
             raise HTTPException(404, f"there is no model {model!r}: this server has {server.name!r}")
-        now = server.current.opened.version
         if version is not None and version != now:
             raise HTTPException(404, f"there is no version {version!r} of {model!r}: this server answers with {now!r}")
 
@@ -242,15 +232,15 @@ def _add_kserve(app: FastAPI, server: _Server, guarded: Sequence[Any]) -> None:
     @app.get("/v2/models/{model}/versions/{version}/ready")
     async def model_ready(model: str, version: str | None = None) -> Response:
         """Answer 200 while the model predicts."""
-        known(model, version)
+        known(model, version, server.current.opened.version)
         return await ready()
 
     @app.get("/v2/models/{model}", dependencies=guarded)
     @app.get("/v2/models/{model}/versions/{version}", dependencies=guarded)
     async def about_model(model: str, version: str | None = None) -> Response:
         """The model's metadata."""
-        known(model, version)
         opened = server.current.opened
+        known(model, version, opened.version)
         tensors = task_of(opened.model).load("tensors")
         arrays = tensors(list(predict(opened.model, [])), opened.model.class_names)
         return _json(metadata(server.name, opened.version, arrays))
@@ -259,7 +249,7 @@ def _add_kserve(app: FastAPI, server: _Server, guarded: Sequence[Any]) -> None:
     @app.post("/v2/models/{model}/versions/{version}/infer", dependencies=guarded)
     async def infer(request: Request, model: str, version: str | None = None) -> Response:
         """Predict for the photos of one input, BYTES (files) or UINT8 (pixels)."""
-        known(model, version)
+        known(model, version, server.current.opened.version)
         length = request.headers.get(BINARY)
         if length is not None and not length.isdecimal():
             raise HTTPException(400, f"the header {BINARY} is {length!r}: expected the JSON's length in bytes")
@@ -268,8 +258,7 @@ def _add_kserve(app: FastAPI, server: _Server, guarded: Sequence[Any]) -> None:
         asked = await asyncio.to_thread(infer_request, body, json_bytes=json_bytes, max_photos=most)
         answer = await server.answer(request, asked.photos, Options(_ALL, asked.threshold))
         opened = answer.opened
-        if version is not None and version != opened.version:  # promoted in between
-            known(model, version)
+        known(model, version, opened.version)  # another one may have been promoted in between
         arrays = task_of(opened.model).load("tensors")(answer.rows, opened.model.class_names)
         about = {"model_name": model, "model_version": opened.version, "id": asked.id}
-        return _json({**about, "outputs": _finite(outputs_of(arrays, asked.outputs))}, headers=_named(answer))
+        return _json({**about, "outputs": outputs_of(arrays, asked.outputs)}, headers=_named(answer))

@@ -136,11 +136,11 @@ class Batcher:
                 following = self._requests.get_nowait()
             except queue.Empty:
                 break
-            if following is None or n + len(following.photos) > self._max_batch:
-                if following is None:
-                    self._requests.put(None)  # the end, after this batch
-                else:
-                    self._held = following
+            if following is None:
+                self._requests.put(None)  # the end, after this batch
+                break
+            if n + len(following.photos) > self._max_batch:
+                self._held = following
                 break
             taken.append(following)
             n += len(following.photos)

@@ -52,8 +52,6 @@ async def photos_in(request: Request, *, max_photos: int, max_bytes: int) -> tup
             f'the request has no photo: expected files as {_FORM}, {_JSON} as {{"images": [base64, ...]}}, or the '
             "content of one photo as the body",
         )
-    if len(photos) > max_photos:
-        raise too_many(len(photos), max_photos)
     return names, photos
 
 

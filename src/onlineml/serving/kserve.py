@@ -25,8 +25,6 @@ __all__ = ["BINARY", "Infer", "infer_request", "metadata", "outputs_of"]
 
 BINARY = "inference-header-content-length"  # header: bytes of the JSON, before the binary data
 _DATATYPES = {"f": "FP32", "i": "INT64", "b": "BOOL", "O": "BYTES"}
-_OUTPUTS = {"probabilities": "FP32", "label": "BYTES", "predicted": "BOOL", "error": "BYTES"}
-_OUTPUTS |= {"boxes": "FP32", "labels": "INT64", "scores": "FP32", "count": "INT64"}
 _COLOURS = 3
 _PIECE = 100_000  # bytes of JSON
 
@@ -188,7 +186,7 @@ def metadata(name: str, version: str, arrays: Mapping[str, NDArray[Any]]) -> dic
         arrays: its outputs for any photo, for their names and shapes.
     """
     outputs = [
-        {"name": output, "datatype": _OUTPUTS[output], "shape": [-1, *_free(output, values)]}
+        {"name": output, "datatype": _DATATYPES[values.dtype.kind], "shape": [-1, *_free(output, values)]}
         for output, values in arrays.items()
     ]
     inputs = [{"name": "image", "datatype": "BYTES", "shape": [-1]}]

@@ -67,10 +67,14 @@ class Calibration(msgspec.Struct, frozen=True):
             ConfigError: ``miss_rate`` is outside its range.
             DataError: too few photos show a class, or more objects are missed at every threshold; with the numbers.
         """
+        return {name: curve.scores[place] for name, (curve, place) in self._chosen(miss_rate, without).items()}
+
+    def _chosen(self, miss_rate: float, without: Collection[str] = ()) -> dict[str, tuple[Curve, int]]:
+        """Return by class the curve that counts and the place of the threshold on it; see `thresholds`."""
         places, missing = self._places(miss_rate, without)
         if missing:
             raise DataError(self._refusal(missing, miss_rate))
-        return {name: curve.scores[place] for name, (curve, place) in places.items()}
+        return places
 
     def _places(
         self, miss_rate: float, without: Collection[str] = ()
@@ -100,9 +104,8 @@ class Calibration(msgspec.Struct, frozen=True):
         Raises:
             DataError: see `thresholds`.
         """
-        self.thresholds(miss_rate)
-        places, _ = self._places(miss_rate)
-        return {n: float("nan") if c is self.together else c.false[place] for n, (c, place) in places.items()}
+        places = self._chosen(miss_rate).items()
+        return {name: float("nan") if c is self.together else c.false[place] for name, (c, place) in places}
 
     def to_frame(self, miss_rate: float = 0.05) -> pd.DataFrame:
         """Return a row for each class: ``shown``, ``units``, ``threshold``, ``false`` answers per photo, ``own``.
