@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from onlineml.evaluation import ClassificationScores, MultilabelScores
     from onlineml.evaluation.detection.result import DetectionScores
     from onlineml.inference.detecting import DetectionModel
+    from onlineml.inference.engines import Engine
     from onlineml.registry.versions import ModelVersion
     from onlineml.storage.location import Options, Url
     from onlineml.tasks.base import VisionModule
@@ -34,6 +35,7 @@ def evaluate(
     slices: Sequence[str] | None = ...,
     batch_size: int | None = ...,
     num_workers: int = ...,
+    engine: Engine = ...,
     n_bootstrap: int = ...,
     seed: int = ...,
     max_bad: float = ...,
@@ -48,6 +50,7 @@ def evaluate(
     slices: Sequence[str] | None = ...,
     batch_size: int | None = ...,
     num_workers: int = ...,
+    engine: Engine = ...,
     n_bootstrap: int = ...,
     seed: int = ...,
     max_bad: float = ...,
@@ -62,6 +65,7 @@ def evaluate(
     slices: Sequence[str] | None = ...,
     batch_size: int | None = ...,
     num_workers: int = ...,
+    engine: Engine = ...,
     n_bootstrap: int = ...,
     seed: int = ...,
     max_bad: float = ...,
@@ -76,6 +80,7 @@ def evaluate(
     slices: Sequence[str] | None = ...,
     batch_size: int | None = ...,
     num_workers: int = ...,
+    engine: Engine = ...,
     n_bootstrap: int = ...,
     seed: int = ...,
     max_bad: float = ...,
@@ -89,6 +94,7 @@ def evaluate(
     slices: Sequence[str] | None = None,
     batch_size: int | None = None,
     num_workers: int = 0,
+    engine: Engine = "eager",
     n_bootstrap: int = 1000,
     seed: int = 0,
     max_bad: float = 0.01,
@@ -109,6 +115,8 @@ def evaluate(
             different values.
         batch_size: images per batch; None is 64 for a classifier, 8 for a detector.
         num_workers: processes that load; 0 is a thread.
+        engine: see `onlineml.predict`. By default torch itself answers, so that scores are the same to the last digit
+            however busy the machine is; the others differ from it in the seventh.
         n_bootstrap: resamples of the 95 % intervals, over groups.
         seed: of the resamples.
         max_bad: share of images, and of boxes, 0..1, that may be bad; they are left out of the scores.
@@ -121,21 +129,16 @@ def evaluate(
         UnknownClassError: images carry labels that the model does not know.
         DataError: the split has no annotated images.
         TooManyBadImagesError: more than ``max_bad`` are bad.
-        ConfigError: a slice is not a column, the model was never trained, or the manifest is for another task.
+        ConfigError: a slice is not a column, the model was never trained, the manifest is for another task, or the
+            engine cannot run the model.
+        MissingDependencyError: the engine is not installed.
         TrainingError: a detector's boxes are not finite.
     """
     instance("data", data, Manifest, "a Manifest, such as that of Manifest.from_any(folder) or project.freeze()")
     check_slices(data, slices)
     opened = opened_model(model, storage_options=storage_options)
     task = task_for(opened, data)
-    options = EvaluateOptions(
-        split=split,
-        slices=slices,
-        batch_size=task.evaluate_batch_size if batch_size is None else batch_size,
-        num_workers=num_workers,
-        n_bootstrap=n_bootstrap,
-        seed=seed,
-        max_bad=max_bad,
-    )
+    size = task.evaluate_batch_size if batch_size is None else batch_size
+    options = EvaluateOptions(split, slices, size, num_workers, n_bootstrap, seed, max_bad, engine=engine)
     with told_if_slow(f"Scoring the images of {split}"):
         return task.load("evaluate")(opened, data, options)

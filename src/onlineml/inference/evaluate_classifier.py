@@ -11,6 +11,7 @@ import torch
 from onlineml.data.augment.classification import limit_to_scale
 from onlineml.evaluation import classification_scores
 from onlineml.inference.evaluation import own_label_ids, slice_values, small_jpegs
+from onlineml.inference.predict_classifier import label_network
 from onlineml.tasks import task_of
 from onlineml.tasks.eval_mode import eval_mode
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from onlineml.data.loading.datamodules import ImageDataModule
+    from onlineml.data.loading.loaders import Loader
     from onlineml.data.manifest.manifest import Manifest
     from onlineml.evaluation import ClassificationScores
     from onlineml.inference.evaluation import EvaluateOptions
@@ -88,14 +90,37 @@ def probabilities_in(
     model: ClassifierModule, data: Manifest, options: EvaluateOptions
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Rows of the manifest, (n,), and (n, C) probabilities of a split's annotated images; bad images are left out."""
-    rows, logits = logits_in(model, data, options)
-    return rows, model.probabilities(logits).numpy()
+    if options.engine == "eager":
+        rows, logits = logits_in(model, data, options)
+        return rows, model.probabilities(logits).numpy()
+    loader = _loader(model, data, options)
+    network = label_network(
+        model,
+        engine=options.engine,
+        batch_size=options.batch_size,
+        n_images=lambda: len(loader) * options.batch_size,
+        may_pause=True,
+    )
+    parts, found = [np.zeros(0, np.int64)], [np.zeros((0, len(model.class_names)), np.float32)]
+    for batch in loader:
+        found.append(network(batch["image"]))
+        parts.append(batch["index"].numpy())
+    return np.concatenate(parts), np.concatenate(found)
 
 
 def logits_in(
     model: ClassifierModule, data: Manifest, options: EvaluateOptions
 ) -> tuple[NDArray[np.int64], torch.Tensor]:
     """Rows of the manifest, (n,), and (n, C) float32 logits on the CPU, see `probabilities_in`."""
+    rows, found = [], []
+    with eval_mode(model):
+        for batch in _loader(model, data, options):
+            found.append(model(batch["image"].to(model.device)).float().cpu())
+            rows.append(batch["index"].numpy())
+    return np.concatenate(rows), torch.cat(found)
+
+
+def _loader(model: ClassifierModule, data: Manifest, options: EvaluateOptions) -> Loader:
     datamodule: Callable[..., ImageDataModule] = task_of(model).load("datamodule")
     dm = datamodule(
         data,
@@ -104,9 +129,4 @@ def logits_in(
         num_workers=options.num_workers,
         max_bad=options.max_bad,
     )
-    rows, found = [], []
-    with eval_mode(model):
-        for batch in dm.loader(options.split):
-            found.append(model(batch["image"].to(model.device)).float().cpu())
-            rows.append(batch["index"].numpy())
-    return np.concatenate(rows), torch.cat(found)
+    return dm.loader(options.split)

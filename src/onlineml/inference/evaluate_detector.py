@@ -14,7 +14,7 @@ from onlineml.errors import DataError, TrainingError
 from onlineml.evaluation.detection.detections import Detections
 from onlineml.evaluation.detection.score import detection_scores
 from onlineml.inference.cutoffs import cutoffs
-from onlineml.inference.detecting import Fitted, detect_in, tile_size_of
+from onlineml.inference.detecting import Fitted, detect_in, detection_network, tile_size_of
 from onlineml.inference.evaluation import own_label_ids, slice_values, small_jpegs
 
 if TYPE_CHECKING:
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from onlineml.data.loading.detection_datasets import DetectionBatch
     from onlineml.data.manifest.manifest import Manifest
     from onlineml.evaluation.detection.result import DetectionScores
-    from onlineml.inference.detecting import DetectionModel
+    from onlineml.inference.detecting import DetectionModel, Objects
     from onlineml.inference.evaluation import EvaluateOptions
+    from onlineml.inference.network import Network
 
 __all__ = ["detections_in", "evaluate_detector", "split_truth", "usable_boxes"]
 
@@ -94,11 +95,26 @@ def _found_in(model: DetectionModel, data: Manifest, options: EvaluateOptions) -
         tile_size=tile_size_of(model),
         max_bad=options.max_bad,
     )
-    return detections_in(model, dm.loader(options.split))
+    batches = dm.loader(options.split)
+    network = detection_network(
+        model,
+        engine=options.engine,
+        batch_size=options.batch_size,
+        n_images=lambda: len(batches) * options.batch_size,
+        may_pause=True,
+    )
+    return detections_in(model, batches, network=network)
 
 
-def detections_in(model: DetectionModel, batches: Iterable[DetectionBatch]) -> Detections:
+def detections_in(
+    model: DetectionModel, batches: Iterable[DetectionBatch], *, network: Network[Objects] | None = None
+) -> Detections:
     """All detections in the images of a loader, whatever their score.
+
+    Args:
+        model: the detector.
+        batches: of its images.
+        network: of the model, see `detect_in`.
 
     Raises:
         TrainingError: boxes or scores are not finite.
@@ -108,7 +124,7 @@ def detections_in(model: DetectionModel, batches: Iterable[DetectionBatch]) -> D
         rows.append(batch["index"].numpy())
         sizes.append(batch["size_hw"].numpy())
         images = _fitted(batch)
-        for image_id, found in zip(batch["image_id"], detect_in(model, images), strict=True):
+        for image_id, found in zip(batch["image_id"], detect_in(model, images, network=network), strict=True):
             if found is None:
                 raise TrainingError(
                     f"the model's boxes or scores are not finite for the image {image_id}: its weights have diverged; "

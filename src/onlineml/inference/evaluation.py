@@ -14,6 +14,7 @@ from onlineml.arguments.similar import valid_names
 from onlineml.data.images.decode import decode
 from onlineml.data.manifest.splits import SPLITS
 from onlineml.errors import BadImageError, ConfigError, UnknownClassError
+from onlineml.inference.engines import ENGINES
 from onlineml.storage.io import read_many
 from onlineml.tasks import task_of
 
@@ -52,9 +53,11 @@ class EvaluateOptions:
     n_bootstrap: int
     seed: int
     max_bad: float
+    engine: str = "eager"
 
     def __post_init__(self) -> None:
         one_of("split", self.split, SPLITS)
+        one_of("engine", self.engine, ENGINES)
         checked = {
             "batch_size": whole("batch_size", self.batch_size, least=1),
             "num_workers": whole("num_workers", self.num_workers),

@@ -10,16 +10,16 @@ import numpy as np
 import torch
 
 from onlineml.data.augment.classification import fit_to_size, kept_for_training, training_scale
-from onlineml.data.images.decode import decode
 from onlineml.errors import ConfigError
 from onlineml.evaluation.calibration.curves import units_needed
+from onlineml.inference.network import Answers, Network
 from onlineml.inference.predictions import Prediction, Predictions
-from onlineml.inference.stream import Stream
+from onlineml.inference.stream import Stream, decode_with_care
 from onlineml.tasks.calibrated import calibration_for
 from onlineml.tasks.eval_mode import eval_mode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any
 
     from numpy.typing import NDArray
@@ -30,10 +30,12 @@ if TYPE_CHECKING:
     from onlineml.tasks.classifier import ClassifierModule
 
     Answer = tuple[ImageName, NDArray[np.float32] | str]
+    Probabilities = NDArray[np.float32]  # (B, C)
 
-__all__ = ["fitted", "predict_classes", "probability_rows", "ranked", "reached"]
+__all__ = ["fitted", "label_network", "predict_classes", "probability_rows", "ranked", "reached"]
 
 _TOP_K = 5
+_SAME = 1e-4  # of probabilities of two engines
 
 
 def predict_classes(model: ImageClassifier, images: Any, options: PredictOptions) -> Predictions:
@@ -45,10 +47,11 @@ def predict_classes(model: ImageClassifier, images: Any, options: PredictOptions
     """
     if options.threshold is not None:
         raise ConfigError(f"threshold={options.threshold}: expected None, since the model is a classifier; use top_k")
-    answers = probability_rows(model, images, options)
     least = None if options.miss_rate is None else _least(model, options.miss_rate)
+    answers, network = probability_rows(model, images, options)
     rows = partial(_predictions, model, answers, options.top_k or _TOP_K, least)
-    return Predictions(rows, model=model.reference or model.backbone_name, label_sets=least is not None)
+    name = model.reference or model.backbone_name
+    return Predictions(rows, model=name, network=network, label_sets=least is not None)
 
 
 def _least(model: ImageClassifier, miss_rate: float) -> NDArray[np.float64]:
@@ -64,25 +67,57 @@ def _least(model: ImageClassifier, miss_rate: float) -> NDArray[np.float64]:
     return np.array([least[name] for name in model.class_names])
 
 
-def probability_rows(model: ClassifierModule, images: Any, options: PredictOptions) -> Callable[[], Iterator[Answer]]:
-    """Return a function that streams images' names, and (C,) float32 probabilities or an error.
+def probability_rows(
+    model: ClassifierModule, images: Any, options: PredictOptions
+) -> tuple[Callable[[], Iterator[Answer]], Network[Probabilities]]:
+    """Return a function that streams images' names, and (C,) float32 probabilities or an error; and what answers.
 
     Raises:
-        ConfigError: the model was never trained.
+        ConfigError: the model was never trained, or the engine cannot run it.
+        MissingDependencyError: the engine is not installed.
     """
     prepare = partial(fitted, size_hw=model.input_size_hw(), whole=model.whole)
     stream = Stream(images, prepare, batch_size=options.batch_size, storage_options=options.storage_options)
-    return partial(_answers, model, stream)
+    network = label_network(
+        model,
+        engine=options.engine,
+        batch_size=options.batch_size,
+        n_images=lambda: stream.n_images,
+        may_pause=not options.is_live,
+    )
+    return partial(_answers, network, stream), network
 
 
-def _answers(model: ClassifierModule, images: Stream[NDArray[np.uint8]]) -> Iterator[Answer]:
+def label_network(
+    model: ClassifierModule, *, engine: str, batch_size: int, n_images: Callable[[], int | None], may_pause: bool
+) -> Network[Probabilities]:
+    """Return a classifier's network in an engine, see `onlineml.inference.network.Network`."""
+    answers = Answers(partial(_probabilities, model), _read, _difference)
+    return Network(model, answers, engine=engine, batch_size=batch_size, n_images=n_images, may_pause=may_pause)
+
+
+def _probabilities(model: ClassifierModule, image: torch.Tensor) -> Probabilities:
+    with eval_mode(model):
+        return model.probabilities(model(image.to(model.device)).float()).cpu().numpy()
+
+
+def _read(outputs: Mapping[str, NDArray[Any]]) -> Probabilities:
+    return outputs["probabilities"]
+
+
+def _difference(found: Probabilities, wanted: Probabilities) -> str:
+    gap = np.abs(found - wanted)
+    if not (gap <= _SAME).all():
+        return f"a probability differs by {gap.max():.2g}"
+    return "" if (found.argmax(1) == wanted.argmax(1)).all() else "the most likely class of an image is another one"
+
+
+def _answers(network: Network[Probabilities], images: Stream[NDArray[np.uint8]]) -> Iterator[Answer]:
     for batch in images:
         good = [image for _, image in batch if not isinstance(image, Exception)]
         found: Iterator[NDArray[np.float32]] = iter(())
         if good:
-            together = torch.from_numpy(np.stack(good)).permute(0, 3, 1, 2).to(model.device)
-            with eval_mode(model):
-                found = iter(model.probabilities(model(together).float()).cpu().numpy())
+            found = iter(network(torch.from_numpy(np.stack(good)).permute(0, 3, 1, 2)))
         for name, image in batch:
             row = str(image) if isinstance(image, Exception) else next(found)
             if not isinstance(row, str) and not np.isfinite(row).all():
@@ -92,7 +127,8 @@ def _answers(model: ClassifierModule, images: Stream[NDArray[np.uint8]]) -> Iter
 
 def fitted(content: bytes | NDArray[np.uint8], *, size_hw: tuple[int, int], whole: bool) -> NDArray[np.uint8]:
     """Prepare an image as in evaluation, ``size_hw`` + (3,) uint8."""
-    pixels = decode(content, min_side=training_scale(size_hw)).pixels if isinstance(content, bytes) else content
+    side = training_scale(size_hw)
+    pixels = decode_with_care(content, min_side=side).pixels if isinstance(content, bytes) else content
     return np.array(fit_to_size(kept_for_training(pixels, size_hw, whole=whole), size_hw))
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from onlineml.inference.cutoffs import cutoffs
-from onlineml.inference.detecting import detect_in, fitted_image, tile_size_of
+from onlineml.inference.detecting import detect_in, detection_network, fitted_image, tile_size_of
 from onlineml.inference.detections import DetectionRows, ImageDetections
 from onlineml.inference.stream import Stream
 
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from onlineml.inference.detecting import DetectionModel, Fitted
+    from onlineml.inference.detecting import DetectionModel, Fitted, Objects
+    from onlineml.inference.network import Network
     from onlineml.inference.predictor import PredictOptions
     from onlineml.inference.stream import ImageName
 
@@ -38,14 +39,27 @@ def predict_objects(model: DetectionModel, images: Any, options: PredictOptions)
     together = options.batch_size if tile_size is None else 1  # a large image at the scale of its tiles
     stream = Stream(images, prepare, batch_size=together, storage_options=options.storage_options)
     least = cutoffs(model, options.threshold, miss_rate=options.miss_rate)
-    return DetectionRows(partial(_detections, model, stream, least, options.top_k), model=model.reference)
+    network = detection_network(
+        model,
+        engine=options.engine,
+        batch_size=together,
+        n_images=lambda: stream.n_images,
+        may_pause=not options.is_live,
+    )
+    rows = partial(_detections, model, network, stream, least, options.top_k)
+    return DetectionRows(rows, model=model.reference, network=network)
 
 
 def _detections(
-    model: DetectionModel, images: Stream[Fitted], least: NDArray[np.float64], top_k: int | None
+    model: DetectionModel,
+    network: Network[Objects],
+    images: Stream[Fitted],
+    least: NDArray[np.float64],
+    top_k: int | None,
 ) -> Iterator[ImageDetections]:
     for batch in images:
-        found = iter(detect_in(model, [image for _, image in batch if not isinstance(image, Exception)]))
+        good = [image for _, image in batch if not isinstance(image, Exception)]
+        found = iter(detect_in(model, good, network=network))
         for name, image in batch:
             if isinstance(image, Exception):
                 yield ImageDetections.unusable(*_named(name, str(image)))

@@ -33,8 +33,9 @@ def predict_labels(model: MultilabelClassifier, images: Any, options: PredictOpt
         UnknownClassError: a threshold is given for a class that the model does not have.
     """
     least = cutoffs(model, options.threshold, otherwise=DEFAULT_THRESHOLD, miss_rate=options.miss_rate)
-    rows = partial(_labels, model, probability_rows(model, images, options), least, options.top_k)
-    return LabelRows(rows, model=model.reference or model.backbone_name)
+    answers, network = probability_rows(model, images, options)
+    rows = partial(_labels, model, answers, least, options.top_k)
+    return LabelRows(rows, model=model.reference or model.backbone_name, network=network)
 
 
 def _labels(

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from onlineml.inference.rows import Answering
 
 __all__ = ["Prediction", "Predictions"]
 
@@ -94,6 +95,7 @@ class Predictions(ImageRows[Prediction]):
     Args:
         rows: starts the stream.
         model: its name, for display.
+        network: see `onlineml.inference.rows.Rows`.
         label_sets: whether the rows have label sets.
 
     Example:
@@ -112,8 +114,15 @@ class Predictions(ImageRows[Prediction]):
         "image_id": "string",
     }
 
-    def __init__(self, rows: Callable[[], Iterator[Prediction]], *, model: str = "", label_sets: bool = False) -> None:
-        super().__init__(rows, model=model)
+    def __init__(
+        self,
+        rows: Callable[[], Iterator[Prediction]],
+        *,
+        model: str = "",
+        network: Answering | None = None,
+        label_sets: bool = False,
+    ) -> None:
+        super().__init__(rows, model=model, network=network)
         if label_sets:
             names = [*self.columns]
             names.insert(names.index("score") + 1, "label_set")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from onlineml.inference.detecting import DetectionModel
     from onlineml.inference.detections import DetectionRows
+    from onlineml.inference.engines import Engine
     from onlineml.inference.label_rows import LabelRows
     from onlineml.inference.predictions import Predictions
     from onlineml.registry.versions import ModelVersion
@@ -39,6 +40,8 @@ class PredictOptions:
     batch_size: int
     storage_options: Options
     miss_rate: float | None = None
+    engine: str = "auto"
+    is_live: bool = False
 
 
 @overload
@@ -51,6 +54,7 @@ def predict(
     miss_rate: float | None = ...,
     batch_size: int | None = ...,
     device: str | torch.device | None = ...,
+    engine: Engine = ...,
     storage_options: Options = ...,
 ) -> Predictions: ...
 @overload
@@ -63,6 +67,7 @@ def predict(
     miss_rate: float | None = ...,
     batch_size: int | None = ...,
     device: str | torch.device | None = ...,
+    engine: Engine = ...,
     storage_options: Options = ...,
 ) -> LabelRows: ...
 @overload
@@ -75,6 +80,7 @@ def predict(
     miss_rate: float | None = ...,
     batch_size: int | None = ...,
     device: str | torch.device | None = ...,
+    engine: Engine = ...,
     storage_options: Options = ...,
 ) -> DetectionRows: ...
 @overload
@@ -87,6 +93,7 @@ def predict(
     miss_rate: float | None = ...,
     batch_size: int | None = ...,
     device: str | torch.device | None = ...,
+    engine: Engine = ...,
     storage_options: Options = ...,
 ) -> Any: ...
 def predict(
@@ -98,6 +105,7 @@ def predict(
     miss_rate: float | None = None,
     batch_size: int | None = None,
     device: str | torch.device | None = None,
+    engine: Engine = "auto",
     storage_options: Options = None,
 ) -> Any:
     """Predict the class, the labels or the objects of images, depending on the model's task.
@@ -119,6 +127,9 @@ def predict(
             classifier, 8 for a detector; 1 for a camera.
         device: of the network, such as ``"cuda"`` or ``"cpu"``, or ``"auto"`` for a GPU if there is one; the model is
             moved there. None leaves it where it is; a loaded model is on the CPU.
+        engine: runs the network on a CPU: ``"eager"`` (torch itself), ``"onnxruntime"`` or ``"openvino"``. ``"auto"``
+            begins with torch and, where more is ahead than finding out takes, goes on in the fastest whose answers are
+            equal, see `onlineml.inference.network.Network`; rows tell it as ``.engine``.
         storage_options: of the filesystem, for images and model.
 
     Returns:
@@ -127,7 +138,8 @@ def predict(
 
     Raises:
         ConfigError: an argument is outside its range, the model was never trained, or calibrated with other weights or
-            not at all, or ``images`` contains something that is not an image.
+            not at all, the engine cannot run it, or ``images`` contains something that is not an image.
+        MissingDependencyError: the engine is not installed.
         DataError: the calibration had too few photos for ``miss_rate``; it says how many are needed.
         NotFoundError: the model does not exist, or a folder or pattern contains no image.
         UnknownClassError: a threshold is given for a class that the model does not have.
@@ -135,17 +147,12 @@ def predict(
     """
     top_k = whole("top_k", top_k, least=1, optional=True)
     batch_size = whole("batch_size", batch_size, least=1, optional=True)
-    if batch_size is None and is_live(images, storage_options):
-        batch_size = 1  # no frame waits for others
+    live = is_live(images, storage_options)
     opened = opened_model(model, storage_options=storage_options)
     task = task_of(opened)
     move_to(opened, device)
-    options = PredictOptions(
-        top_k=top_k,
-        threshold=threshold,
-        batch_size=task.predict_batch_size if batch_size is None else batch_size,
-        storage_options=storage_options,
-        miss_rate=miss_rate,
-    )
+    usual = 1 if live else task.predict_batch_size  # no frame of a camera waits for others
+    size = usual if batch_size is None else batch_size
+    options = PredictOptions(top_k, threshold, size, storage_options, miss_rate, engine=engine, is_live=live)
     with told_if_slow("Predicting"):
         return task.load("predict")(opened, images, options)

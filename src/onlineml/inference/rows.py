@@ -8,8 +8,9 @@ import math
 import tempfile
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, overload
 
 from onlineml.arguments.counted import count
 from onlineml.errors import ConfigError
@@ -22,11 +23,31 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-__all__ = ["Rows", "as_json", "named_scores"]
+__all__ = ["Answered", "Answering", "Rows", "as_json", "named_scores"]
 
 R = TypeVar("R")
 
 _CHUNK = 1024  # records written at once
+
+
+class Answering(Protocol):
+    """Source of answers that tells which engine gives them, see `onlineml.inference.network.Network`."""
+
+    @property
+    def engine(self) -> str:
+        """Name of the engine."""
+
+    @property
+    def rates(self) -> Mapping[str, float]:
+        """Images per second by engine."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """Engine that gave answers, when they are kept without the model."""
+
+    engine: str
+    rates: Mapping[str, float]
 
 
 class Rows(Sequence[R]):
@@ -37,14 +58,25 @@ class Rows(Sequence[R]):
     Args:
         rows: starts the stream.
         model: its name, for display.
+        network: what answers, with an attribute `engine`; None for rows from elsewhere.
     """
 
     columns: ClassVar[Mapping[str, str]]
     """Of the table, with their types in Arrow's words; ``"list of …"`` for a list."""
 
-    def __init__(self, rows: Callable[[], Iterator[R]], *, model: str = "") -> None:
-        self._rows, self.model = rows, model
+    def __init__(self, rows: Callable[[], Iterator[R]], *, model: str = "", network: Answering | None = None) -> None:
+        self._rows, self.model, self._network = rows, model, network
         self._kept: list[R] | None = None
+
+    @property
+    def engine(self) -> str:
+        """Name of the engine that the network runs in, see `onlineml.predict`; it may change while rows are made."""
+        return "" if self._network is None else self._network.engine
+
+    @property
+    def engine_rates(self) -> dict[str, float]:
+        """Images per second by engine, where ``"auto"`` has measured them, else empty."""
+        return {} if self._network is None else dict(self._network.rates)
 
     @staticmethod
     @abstractmethod
@@ -62,7 +94,9 @@ class Rows(Sequence[R]):
 
     def __getstate__(self) -> dict[str, Any]:
         # the rows, not the way to make them, which takes the model, and the images' addresses with their credentials
-        return {**self.__dict__, "_kept": self._all(), "_rows": list}
+        kept = self._all()
+        told = None if self._network is None else Answered(self.engine, self.engine_rates)
+        return {**self.__dict__, "_kept": kept, "_rows": list, "_network": told}
 
     def __len__(self) -> int:
         return len(self._all())
@@ -112,7 +146,8 @@ class Rows(Sequence[R]):
 
     def __repr__(self) -> str:
         made = "not made yet" if self._kept is None else f"{count(len(self._kept), 'row')}"
-        return f"{type(self).__name__}({made}, model={self.model!r})"
+        engine = f", engine={self.engine!r}" if self.engine else ""
+        return f"{type(self).__name__}({made}, model={self.model!r}{engine})"
 
     def _repr_html_(self) -> str:
         if self._kept is None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Item", "is_live", "items_of"]
+__all__ = ["Item", "is_live", "is_stored", "items_of", "n_images"]
 
 
 class Item(NamedTuple):
@@ -65,6 +65,30 @@ def items_of(images: Any, *, storage_options: Options = None) -> Iterator[Item]:
                 yield item
                 n += isinstance(item.content, np.ndarray | BadImageError)
             position += max(1, n)
+
+
+def n_images(images: Any) -> int | None:
+    """Return the number of images without looking at them; None where only that tells it, as for a folder."""
+    if isinstance(images, Manifest) or _is_frame(images):
+        return len(images)
+    if isinstance(images, list | tuple) and all(map(_is_one_file, images)):
+        return len(images)
+    return None
+
+
+def _is_one_file(image: Any) -> bool:
+    if isinstance(image, str | os.PathLike | Location):
+        url = image.url if isinstance(image, Location) else str(image)
+        return is_image_name(url) and not any(c in url for c in "*?[")
+    return isinstance(image, bytes)
+
+
+def is_stored(images: Any) -> bool:
+    """Return whether this is one file, folder or pattern, whose images are all listed before the first is read."""
+    if not isinstance(images, str | os.PathLike | Location):
+        return False
+    url = (images.url if isinstance(images, Location) else str(images)).lower()
+    return not is_stream(url) and not url.startswith(("http://", "https://"))
 
 
 def is_live(images: Any, storage_options: Options = None) -> bool:

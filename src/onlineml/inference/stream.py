@@ -5,11 +5,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
+import numpy as np
+
+from onlineml.data.images.decode import decode, may_need_much_memory
 from onlineml.data.loading.loaders import prefetch
+from onlineml.data.loading.threads import AT_WORK, opencv_threads
 from onlineml.errors import BadImageError, ConfigError
-from onlineml.inference.sources import items_of
+from onlineml.inference.sources import is_stored, items_of, n_images
 from onlineml.storage.io import read_many
 from onlineml.storage.location import Location, Options
 
@@ -18,9 +23,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from onlineml.data.images.decode import Decoded
     from onlineml.inference.sources import Item
 
-__all__ = ["ImageName", "Stream"]
+__all__ = ["ImageName", "Stream", "decode_with_care"]
 
 T = TypeVar("T")
 
@@ -40,6 +46,9 @@ class Stream(Generic[T]):
         prepare: resizes an image from a file's bytes or a user's pixels, which it must copy; raises `BadImageError`.
         batch_size: images per batch.
         storage_options: of the filesystem.
+
+    Attributes:
+        n_images: number of images; None if it is unknown, or not known yet.
     """
 
     def __init__(
@@ -53,6 +62,7 @@ class Stream(Generic[T]):
         self.images, self.prepare = images, prepare
         self.batch_size, self.storage_options = batch_size, storage_options
         self._used = False
+        self.n_images = n_images(images)
 
     def __iter__(self) -> Iterator[list[tuple[ImageName, T | Exception]]]:
         if self._used and isinstance(self.images, Iterator):
@@ -61,12 +71,20 @@ class Stream(Generic[T]):
                 "in rows = list(predict(...))"
             )
         self._used = True
-        yield from prefetch(self._batches(items_of(self.images, storage_options=self.storage_options)))
+        yield from prefetch(self._batches(self._items()))
+
+    def _items(self) -> Iterator[Item]:
+        items = items_of(self.images, storage_options=self.storage_options)
+        if not is_stored(self.images):
+            return items
+        listed = list(items)
+        self.n_images = len(listed)
+        return iter(listed)
 
     def _batches(self, items: Iterator[Item]) -> Iterator[list[tuple[ImageName, T | Exception]]]:
-        # images in memory are resized immediately: a batch of large photos would take gigabytes, and a generator of
+        # pixels in memory are resized immediately: a batch of large photos would take gigabytes, and a generator of
         # frames may reuse its array
-        made = ((i, None if isinstance(i.content, Location) else self._prepared(i.content)) for i in items)
+        made = ((i, self._prepared(i.content) if isinstance(i.content, np.ndarray) else None) for i in items)
         chunks = iter(lambda: list(itertools.islice(made, self.batch_size)), [])
         with ThreadPoolExecutor(1) as reader:
 
@@ -80,15 +98,30 @@ class Stream(Generic[T]):
                 contents = fetch.result()
                 # files of the next batch are fetched meanwhile; frames are not requested early
                 following = begun() if contents else None
-                fetched = iter(contents)
-                made_of = [self._prepared(next(fetched)) if image is None else image for _, image in chunk]
-                named = (ImageName(item.name, item.image_id) for item, _ in chunk)
-                yield list(zip(named, made_of, strict=True))
+                yield self._named(chunk, contents)
                 current = following if contents else begun()
 
     def _fetched(self, chunk: list[tuple[Item, Any]]) -> list[bytes | OSError]:
-        missing = [(item.content, item.version) for item, image in chunk if isinstance(item.content, Location)]
+        missing = [(item.content, item.version) for item, _ in chunk if isinstance(item.content, Location)]
         return read_many([place for place, _ in missing], versions=[version for _, version in missing])
+
+    def _named(
+        self, chunk: list[tuple[Item, T | Exception | None]], fetched: list[bytes | OSError]
+    ) -> list[tuple[ImageName, T | Exception]]:
+        """Return the images of a batch; files are decoded in as many threads as there are cores."""
+        files = iter(fetched)
+        given = [item.content for item, image in chunk if image is None]
+        contents: list[Any] = [next(files) if isinstance(one, Location) else one for one in given]
+        if len(contents) > 1:
+            opened = iter(opencv_threads().decoding.map(self._prepared_at_work, contents))
+        else:
+            opened = map(self._prepared, contents)
+        names = (ImageName(item.name, item.image_id) for item, _ in chunk)
+        return [(name, next(opened) if image is None else image) for name, (_, image) in zip(names, chunk, strict=True)]
+
+    def _prepared_at_work(self, content: Any) -> T | Exception:
+        with AT_WORK:
+            return self._prepared(content)
 
     def _prepared(self, content: bytes | Exception | NDArray[Any]) -> T | Exception:
         if isinstance(content, Exception):
@@ -97,3 +130,10 @@ class Stream(Generic[T]):
             return self.prepare(content)
         except BadImageError as error:
             return error
+
+
+def decode_with_care(content: bytes, *, min_side: int | None) -> Decoded:
+    """Decode a file while other threads decode others: one very large image at a time; see `decode`."""
+    is_large = may_need_much_memory(content, min_side=min_side)
+    with opencv_threads().large if is_large else nullcontext():
+        return decode(content, min_side=min_side)

@@ -29,8 +29,10 @@ if TYPE_CHECKING:
 
     from onlineml.inference.detecting import DetectionModel
     from onlineml.inference.detections import ImageDetections
+    from onlineml.inference.engines import Engine
     from onlineml.inference.label_rows import ImageLabels
     from onlineml.inference.predictions import Prediction
+    from onlineml.inference.rows import Answering
     from onlineml.registry.versions import ModelVersion
     from onlineml.tasks.base import VisionModule
 
@@ -69,6 +71,7 @@ class VideoAnswers(Rows[FrameAnswer]):
         class_names: of the model.
         columns: of the predictions.
         model: its name, for display.
+        network: see `onlineml.inference.rows.Rows`.
     """
 
     def __init__(
@@ -79,8 +82,9 @@ class VideoAnswers(Rows[FrameAnswer]):
         class_names: Sequence[str],
         columns: Mapping[str, str],
         model: str,
+        network: Answering | None = None,
     ) -> None:
-        super().__init__(rows, model=model)
+        super().__init__(rows, model=model, network=network)
         self.video, self.class_names = video, tuple(class_names)
         self.columns = {"time_s": "float64", "frame": "int64", **columns}  # type: ignore[misc] # those of the task
 
@@ -116,6 +120,7 @@ def predict_video(
     threshold: float | Mapping[str, float] | None = None,
     batch_size: int | None = None,
     device: str | torch.device | None = None,
+    engine: Engine = "auto",
     storage_options: Options = None,
 ) -> VideoAnswers:
     """Predict frames of a video, as a stream of rows in order of time.
@@ -130,6 +135,7 @@ def predict_video(
         threshold: of a detector or multi-label classifier.
         batch_size: frames per batch.
         device: of the network.
+        engine: of the network.
         storage_options: of the filesystem, for video and model.
 
     Returns:
@@ -145,19 +151,36 @@ def predict_video(
     opened = opened_model(model, storage_options=storage_options)
     video = Video(source, storage_options=storage_options)
     ask: Callable[[Any], Any] = partial(
-        predict, opened, top_k=top_k, threshold=threshold, batch_size=batch_size, device=device
+        predict, opened, top_k=top_k, threshold=threshold, batch_size=batch_size, device=device, engine=engine
     )
-    none = ask(())  # invalid arguments raise now, not with the first frame
+    latest = _Latest(ask(()))  # invalid arguments raise now, not with the first frame
+    none = latest.rows
     return VideoAnswers(
-        partial(_answers, ask, video, sampling),
+        partial(_answers, ask, video, sampling, latest),
         video=video,
         class_names=opened.class_names,
         columns=none.columns,
         model=none.model,
+        network=latest,
     )
 
 
-def _answers(ask: Callable[[Any], Any], video: Video, sampling: Sampling) -> Iterator[FrameAnswer]:
+class _Latest:
+    """The rows of the latest iteration, which tell the engine."""
+
+    def __init__(self, rows: Rows[Any]) -> None:
+        self.rows = rows
+
+    @property
+    def engine(self) -> str:
+        return self.rows.engine
+
+    @property
+    def rates(self) -> Mapping[str, float]:
+        return self.rows.engine_rates
+
+
+def _answers(ask: Callable[[Any], Any], video: Video, sampling: Sampling, latest: _Latest) -> Iterator[FrameAnswer]:
     marks: deque[tuple[float, int]] = deque()  # frames are prefetched in another thread
 
     def pictures() -> Iterator[NDArray[np.uint8]]:
@@ -165,7 +188,8 @@ def _answers(ask: Callable[[Any], Any], video: Video, sampling: Sampling) -> Ite
             marks.append((frame.time_s, frame.number))
             yield frame.pixels
 
-    for answer in ask(pictures()):
+    latest.rows = ask(pictures())
+    for answer in latest.rows:
         time_s, number = marks.popleft()
         named = dataclasses.replace(answer, uri=f"{video.name}#t={time_s:.3f}")  # W3C Media Fragments
         yield FrameAnswer(time_s, number, named)
