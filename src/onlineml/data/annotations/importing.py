@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from onlineml.arguments.counted import count
 from onlineml.data.annotations.addresses import Reimported, reimported
 from onlineml.data.annotations.admission import FOLDERS, INDIRECT, are_readers_own, note_folders
-from onlineml.data.annotations.entries import one_chunk
+from onlineml.data.annotations.entries import mask_of, one_chunk
+from onlineml.data.annotations.images import all_images
 from onlineml.data.manifest.examples import examples
 from onlineml.data.manifest.splits import assign_splits
 from onlineml.errors import DataError
@@ -23,11 +25,13 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Sequence
 
-    from onlineml.data.annotations.entries import Entries
+    import numpy.typing as npt
+
     from onlineml.data.annotations.fold import Folded
+    from onlineml.data.annotations.images import Images
     from onlineml.data.manifest.manifest import Manifest
 
-__all__ = ["absolute", "holds_already", "ids_of_contents", "known_images", "prepared", "recorded", "url_of"]
+__all__ = ["absolute", "ids_of_contents", "known_images", "prepared", "recorded", "unsaid", "url_of"]
 
 _COLUMNS = ["image_id", "uri", "version", "sha256", "split", "group"]
 
@@ -84,26 +88,49 @@ def known_images(folded: Folded, digests: pa.Table) -> pa.Table:
     return known.set_column(2, "version", pc.fill_null(known["version"], "")).combine_chunks()
 
 
-def holds_already(file: str, table: pa.Table, entries: Entries, read_file: Callable[[str], pa.Table]) -> bool:
-    """Return whether an import was recorded, and nothing about its images or addresses since.
+def unsaid(table: pa.Table, folded: Folded, read_file: Callable[[str], pa.Table]) -> pa.Table:
+    """Return the rows of an import that tell news: of images, addresses, versions or annotations.
+
+    So an import of a million images with a new one adds one row to the log, and not a million.
 
     Args:
-        file: named by the content of its table.
-        table: the rows.
-        entries: those of the log.
-        read_file: gives the table of another import.
+        table: the rows as they would be recorded.
+        folded: the state of the annotation log.
+        read_file: gives the table of an earlier import.
     """
-    rows = entries.rows("imported")
-    files, gone = entries.texts("file", rows).to_pylist(), entries.texts("gone", rows).to_pylist()
-    if file not in files:
-        return False
-    last = len(files) - files[::-1].index(file)
-    later = [read_file(one) for one in (*files[last:], *gone[last:]) if one]
-    return not any(
-        pc.any(pc.is_in(table[name], value_set=one_chunk(one[name]))).as_py()
-        for one in later
-        for name in {"image_id", "uri"} & set(one.column_names)
-    )
+    entries, kind = folded.entries, folded.kind
+    imports = [(int(row), read_file(entries.text_of(row, "file"))) for row in entries.rows("imported")]
+    if not imports:
+        return table
+    placed = pa.concat_tables(images.table.select(["image_id", "uri", "version"]) for images in _placed(folded))
+    images, lost = all_images(imports, imports[0][1].slice(0, 0), gone={}, kind=kind)
+    said = pa.concat_tables([images.table, lost.table])
+    at = pc.index_in(table["image_id"], value_set=one_chunk(placed["image_id"]))
+    last = pc.index_in(table["image_id"], value_set=one_chunk(said["image_id"]))
+    news = ~mask_of(pc.and_(at.is_valid(), last.is_valid()))
+    rows = pa.array(np.flatnonzero(~news))
+    own, at, last = table.take(rows), at.take(rows), last.take(rows)
+    differ = ~_alike(own["uri"], placed["uri"].take(at))
+    differ |= ~_alike(own["version"].fill_null(""), placed["version"].take(at).fill_null(""))
+    annotated = kind.is_annotated(own)
+    for name in kind.value_columns(own):
+        before = said[name].take(last) if name in said.column_names else pa.nulls(len(own), own[name].type)
+        differ |= annotated & ~_alike(own[name], before)
+    news[rows.to_numpy()] = differ
+    return table.filter(pa.array(news))
+
+
+def _placed(folded: Folded) -> tuple[Images, Images]:
+    """The images that have an address."""
+    return folded.images, folded.deleted
+
+
+def _alike(left: Any, right: Any) -> npt.NDArray[np.bool_]:
+    """(N,) whether two columns have the same values; null is a value."""
+    if left.type == right.type and not pa.types.is_nested(left.type):
+        return mask_of(pc.equal(left, right)) | mask_of(pc.and_(left.is_null(), right.is_null()))
+    pairs = zip(left.to_pylist(), right.to_pylist(), strict=True)
+    return np.array([one == other for one, other in pairs], dtype=bool)
 
 
 def ids_of_contents(wanted: Sequence[str], folded: Folded, digests: pa.Table) -> dict[str, str]:

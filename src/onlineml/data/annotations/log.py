@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from onlineml.data.annotations import edits, uploads
 from onlineml.data.annotations.admission import admitted_entries, admitted_images
-from onlineml.data.annotations.importing import absolute, holds_already, ids_of_contents, prepared, url_of
+from onlineml.data.annotations.importing import absolute, ids_of_contents, prepared, unsaid, url_of
 from onlineml.data.annotations.moving import readdressed
 from onlineml.data.annotations.seen import digests_in
 from onlineml.data.annotations.state import Annotations, fold, parquet_bytes, record
@@ -206,13 +206,17 @@ class AnnotationLog:
         return dict(facts)
 
     def import_(self, manifest: Manifest, *, author: str) -> int:
-        """See `onlineml.Project.add`; the table is a file, written before the entry that names it."""
+        """See `onlineml.Project.add`; the table is a file, written before the entry that names it.
+
+        Rows that tell nothing new are left out; so is an import that has no others, and no new class.
+        """
         before = self._now()
         found = prepared(manifest, before.folded, project=self._folder, digests=self._digests)
-        table = found.table
-        file = self._stored(table, "log/imports")
-        if not found.gone and holds_already(file, table, before.folded.entries, self._read_file):
+        table, entries = unsaid(found.table, before.folded, self._read_file), before.folded.entries
+        named = {name for row in entries.rows("imported") for name in entries.list_of_texts(row, "class_names")}
+        if not len(table) and not found.gone and named.issuperset(manifest.class_names):
             return 0
+        file = self._stored(table, "log/imports")
         facts = {"file": file, "n": len(table), "class_names": list(manifest.class_names)}
         if found.gone:
             facts["gone"] = self._stored(pa.table({"image_id": found.gone}), "log/imports")
