@@ -25,6 +25,8 @@ from tiny_boxes import any_objects, drawn, tiny_detector
 from traced import traced_once
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from onlineml.tasks.base import VisionModule
     from tiny_boxes import Trained
 
@@ -330,3 +332,26 @@ def test_the_number_of_images_that_is_known(manifest: oml.Manifest) -> None:
     assert n_images(["photos/*.jpg"]) is None
     assert n_images(iter(["a.jpg"])) is None
     assert n_images("a.jpg") is None
+
+
+def test_files_are_read_together_and_answered_for_in_batches() -> None:
+    def sizes(images: Any) -> list[int]:
+        batches = Stream(images, lambda content: content, batch_size=2, storage_options=None)
+        return [len(batch) for batch in batches]
+
+    contents = [b"%d" % i for i in range(35)]
+    assert sizes(contents) == [2] * 17 + [1]
+    assert sizes(iter(contents)) == [2] * 17 + [1]
+
+
+def test_who_gives_one_image_after_the_other_gets_answers_in_between() -> None:
+    given: list[bytes] = []
+
+    def one_by_one() -> Iterator[bytes]:
+        for i in range(100):
+            given.append(b"%d" % i)
+            yield given[-1]
+
+    first = next(iter(Stream(one_by_one(), lambda content: content, batch_size=1, storage_options=None)))
+    assert first[0][1] == b"0"
+    assert len(given) <= 5

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from onlineml.inference.cutoffs import cutoffs
 from onlineml.inference.detecting import detect_in, detection_network, fitted_image, tile_size_of
 from onlineml.inference.detections import DetectionRows, ImageDetections
-from onlineml.inference.stream import Stream
+from onlineml.inference.stream import LEAST_READ, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +37,13 @@ def predict_objects(model: DetectionModel, images: Any, options: PredictOptions)
     tile_size = tile_size_of(model)
     prepare = partial(fitted_image, size_hw=model.input_size_hw(), tile_size=tile_size)
     together = options.batch_size if tile_size is None else 1  # a large image at the scale of its tiles
-    stream = Stream(images, prepare, batch_size=together, storage_options=options.storage_options)
+    stream = Stream(
+        images,
+        prepare,
+        batch_size=together,
+        storage_options=options.storage_options,
+        least_read=LEAST_READ if tile_size is None else 1,
+    )
     least = cutoffs(model, options.threshold, miss_rate=options.miss_rate)
     network = detection_network(
         model,

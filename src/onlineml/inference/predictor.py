@@ -123,7 +123,7 @@ def predict(
             the model's, else 0.25 for objects and 0.5 for labels; 0 takes all.
         miss_rate: share of the truth of each class, above 0 to 0.5, that a calibrated model may miss, see
             `onlineml.calibrate`: a classifier's rows have a ``label_set``, else it gives thresholds where you do not.
-        batch_size: images per batch; at most four batches of a stream are in memory. None is the task's: 32 for a
+        batch_size: images per batch; at most four batches, or 64 images, are in memory. None is the task's: 32 for a
             classifier, 8 for a detector; 1 for a camera.
         device: of the network, such as ``"cuda"`` or ``"cpu"``, or ``"auto"`` for a GPU if there is one; the model is
             moved there. None leaves it where it is; a loaded model is on the CPU.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     from onlineml.data.images.decode import Decoded
     from onlineml.inference.sources import Item
 
-__all__ = ["ImageName", "Stream", "decode_with_care"]
+__all__ = ["LEAST_READ", "ImageName", "Stream", "decode_with_care"]
 
 T = TypeVar("T")
+
+LEAST_READ = 16  # one by one, threads would wait for each other longer than they work
 
 
 class ImageName(NamedTuple):
@@ -46,6 +48,7 @@ class Stream(Generic[T]):
         prepare: resizes an image from a file's bytes or a user's pixels, which it must copy; raises `BadImageError`.
         batch_size: images per batch.
         storage_options: of the filesystem.
+        least_read: files that are read and decoded together, if batches are smaller.
 
     Attributes:
         n_images: number of images; None if it is unknown, or not known yet.
@@ -58,11 +61,14 @@ class Stream(Generic[T]):
         *,
         batch_size: int,
         storage_options: Options,
+        least_read: int = LEAST_READ,
     ) -> None:
         self.images, self.prepare = images, prepare
         self.batch_size, self.storage_options = batch_size, storage_options
         self._used = False
         self.n_images = n_images(images)
+        is_known = self.n_images is not None or is_stored(images)  # nobody waits for a row before he gives the next
+        self._n_together = batch_size * (max(1, least_read // batch_size) if is_known else 1)
 
     def __iter__(self) -> Iterator[list[tuple[ImageName, T | Exception]]]:
         if self._used and isinstance(self.images, Iterator):
@@ -71,7 +77,10 @@ class Stream(Generic[T]):
                 "in rows = list(predict(...))"
             )
         self._used = True
-        yield from prefetch(self._batches(self._items()))
+        with contextlib.closing(prefetch(self._chunks(self._items()))) as chunks:
+            for chunk in chunks:
+                for start in range(0, len(chunk), self.batch_size):
+                    yield chunk[start : start + self.batch_size]
 
     def _items(self) -> Iterator[Item]:
         items = items_of(self.images, storage_options=self.storage_options)
@@ -81,11 +90,11 @@ class Stream(Generic[T]):
         self.n_images = len(listed)
         return iter(listed)
 
-    def _batches(self, items: Iterator[Item]) -> Iterator[list[tuple[ImageName, T | Exception]]]:
+    def _chunks(self, items: Iterator[Item]) -> Iterator[list[tuple[ImageName, T | Exception]]]:
         # pixels in memory are resized immediately: a batch of large photos would take gigabytes, and a generator of
         # frames may reuse its array
         made = ((i, self._prepared(i.content) if isinstance(i.content, np.ndarray) else None) for i in items)
-        chunks = iter(lambda: list(itertools.islice(made, self.batch_size)), [])
+        chunks = iter(lambda: list(itertools.islice(made, self._n_together)), [])
         with ThreadPoolExecutor(1) as reader:
 
             def begun() -> tuple[list[tuple[Item, T | Exception | None]], Future[list[bytes | OSError]]] | None:
@@ -96,7 +105,7 @@ class Stream(Generic[T]):
             while current is not None:
                 chunk, fetch = current
                 contents = fetch.result()
-                # files of the next batch are fetched meanwhile; frames are not requested early
+                # the next files are fetched meanwhile; frames are not requested early
                 following = begun() if contents else None
                 yield self._named(chunk, contents)
                 current = following if contents else begun()
@@ -108,7 +117,7 @@ class Stream(Generic[T]):
     def _named(
         self, chunk: list[tuple[Item, T | Exception | None]], fetched: list[bytes | OSError]
     ) -> list[tuple[ImageName, T | Exception]]:
-        """Return the images of a batch; files are decoded in as many threads as there are cores."""
+        """Return prepared images; files are decoded in as many threads as there are cores."""
         files = iter(fetched)
         given = [item.content for item, image in chunk if image is None]
         contents: list[Any] = [next(files) if isinstance(one, Location) else one for one in given]
@@ -135,5 +144,5 @@ class Stream(Generic[T]):
 def decode_with_care(content: bytes, *, min_side: int | None) -> Decoded:
     """Decode a file while other threads decode others: one very large image at a time; see `decode`."""
     is_large = may_need_much_memory(content, min_side=min_side)
-    with opencv_threads().large if is_large else nullcontext():
+    with opencv_threads().large if is_large else contextlib.nullcontext():
         return decode(content, min_side=min_side)
