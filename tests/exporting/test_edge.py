@@ -147,7 +147,7 @@ def test_a_device_answers_as_the_library_does(  # noqa: PLR0917 - fixtures
 
 def test_the_runner_is_short() -> None:
     lengths = {name: len(content.splitlines()) for name, content in programs().items()}
-    assert lengths["predict.py"] <= 80
+    assert lengths["predict.py"] <= 95
     assert lengths["photos.py"] <= 80
 
 
@@ -367,3 +367,15 @@ def test_a_release_of_what_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="there is no export at"):
         oml.release(tmp_path / "nothing", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_device_with_openvino(known: oml.ImageClassifier, manifest: oml.Manifest, tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    done = oml.export(known, tmp_path / "out", data=manifest, format="openvino")
+    assert "It needs numpy, openvino and Pillow" in (tmp_path / "out" / "README.md").read_text()
+    oml.release(done, tmp_path / "shop")
+    assert "is in use" in device(tmp_path / "device").update((tmp_path / "shop").as_uri())
+    photos = sorted(Path(manifest.root).rglob("*.jpg"))[:5]
+    rows = list(oml.predict(known, [str(path) for path in photos]))
+    for row, answer in zip(rows, run_alone(tmp_path / "device", photos), strict=True):
+        one_label(row, answer)

@@ -14,7 +14,7 @@ import torch
 import onlineml as oml
 from onlineml.cli import main as cli
 from onlineml.errors import AlreadyExistsError, ConfigError, ExportError, NotFoundError, StorageError, WeightsError
-from onlineml.exporting import Tolerance, exported, pieces
+from onlineml.exporting import Tolerance, detectors, exported, pieces
 from tiny import CLASSES, COUNTS
 from tiny_boxes import any_objects, drawn
 from tiny_projects import FACTORY, colour_model, colour_project, fitted, with_champion
@@ -149,7 +149,7 @@ def test_shuffled_classes_are_refused_unless_asked_for(
 
 
 def test_dropped_nms_is_refused(trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pieces, "MAX_IOU", 1.0)
+    monkeypatch.setattr(detectors, "MAX_IOU", 1.0)
     with pytest.raises(ExportError, match="are equal, less than"):
         oml.export(trained.model, tmp_path, data=trained.manifest, split="val")
 
@@ -235,7 +235,10 @@ def test_damage_is_found(known: oml.ImageClassifier, manifest: oml.Manifest, tmp
         oml.load_export(tmp_path / "nothing")
 
 
-def test_weights_in_other_files_are_refused(known: oml.ImageClassifier, manifest: oml.Manifest, tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["initializer", "constant", "function"])
+def test_weights_in_other_files_are_refused(
+    place: str, known: oml.ImageClassifier, manifest: oml.Manifest, tmp_path: Path
+) -> None:
     """A graph may name any file of the machine that opens it."""
     done = oml.export(known, tmp_path, data=manifest)
     graph = onnx.load_model_from_string((tmp_path / "model.onnx").read_bytes())
@@ -247,6 +250,14 @@ def test_weights_in_other_files_are_refused(known: oml.ImageClassifier, manifest
     for key, value in (("location", str(secret)), ("length", str(size))):
         entry = weight.external_data.add()
         entry.key, entry.value = key, value
+    if place != "initializer":
+        constant = onnx.helper.make_node("Constant", [], [weight.name], value=weight)
+        graph.graph.initializer.remove(weight)
+        if place == "constant":
+            graph.graph.node.insert(0, constant)
+        else:
+            opset = onnx.helper.make_opsetid("", 18)
+            graph.functions.append(onnx.helper.make_function("own", "Hidden", [], [weight.name], [constant], [opset]))
     content = graph.SerializeToString()
     described = replace_sha(done.load().described, content)
     with pytest.raises(WeightsError, match="takes weights from other files"):

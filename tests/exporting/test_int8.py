@@ -13,7 +13,7 @@ import torch
 import onlineml as oml
 from onlineml.errors import ConfigError, ExportError
 from onlineml.exporting import costs
-from onlineml.exporting import export as module
+from onlineml.exporting import making as module
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,7 +106,7 @@ def test_there_must_be_other_photos(known: oml.ImageClassifier, manifest: oml.Ma
 
 def test_memory_of_processes(known: oml.ImageClassifier, manifest: oml.Manifest, tmp_path: Path) -> None:
     oml.export(known, tmp_path, data=manifest)
-    peak = costs._peak(costs._EXPORTED, tmp_path / "model.onnx", (32, 32))
+    peak = costs._peak(costs._ONNX, tmp_path / "model.onnx", (32, 32))
     assert 20e6 < peak < 1e9
     (tmp_path / "model.onnx").write_bytes(b"")
-    assert np.isnan(costs._peak(costs._EXPORTED, tmp_path / "model.onnx", (32, 32)))
+    assert np.isnan(costs._peak(costs._ONNX, tmp_path / "model.onnx", (32, 32)))

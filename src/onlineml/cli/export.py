@@ -15,16 +15,18 @@ def add_export(commands: Any) -> None:
     """Add both commands to argparse's subparsers."""
     export = commands.add_parser(
         "export",
-        help="write a model as an ONNX graph, with a certificate that it answers as before",
+        help="write a model as a graph for ONNX Runtime or OpenVINO, with a certificate that it answers as before",
         epilog="Exit code: 1 if it answers otherwise, in which case nothing is written.",
     )
     export.add_argument("model", help="path or URL of a model, such as s3://lab/butterflies@champion")
     export.add_argument(
-        "url", nargs="?", help="a new folder, or a file .zip (default: exports/onnx below the published version)"
+        "url", nargs="?", help="a new folder, or a file .zip (default: exports/FORMAT below the published version)"
     )
     export.add_argument("--data", help="folder or URL of labelled photos (default: the dataset it was trained on)")
     export.add_argument("--split", default="test", help="split of the photos (default: test)")
-    export.add_argument("--format", default="onnx", help="onnx or onnx-int8, a quarter of the size (default: onnx)")
+    export.add_argument(
+        "--format", default="onnx", help="onnx, openvino, or onnx-int8, a quarter of the size (default: onnx)"
+    )
     export.set_defaults(command=_export)
 
     release = commands.add_parser("release", help="make an export the one that devices fetch")

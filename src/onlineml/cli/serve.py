@@ -31,7 +31,7 @@ def add_serve(commands: Any) -> None:
     serve.add_argument(
         "--engine",
         default="auto",
-        help="torch, or onnx or onnx-int8 for the version's export (default: its export onnx, or else torch)",
+        help="torch, or onnx, onnx-int8 or openvino for the version's export (default: its export onnx, or else torch)",
     )
     serve.add_argument("--device", default="auto", help="cpu or cuda (default: a GPU if there is one)")
     serve.add_argument("--token-file", help=f"a file whose text is the token (default: the variable {TOKEN})")

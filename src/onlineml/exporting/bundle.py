@@ -12,18 +12,23 @@ from onlineml.registry.versions import EXPORT
 from onlineml.storage import io
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from onlineml.storage.location import Location
 
-__all__ = ["CERTIFICATE", "FILES", "GRAPH", "PROGRAMS", "exists", "programs", "publish", "read"]
+__all__ = ["CERTIFICATE", "GRAPHS", "PROGRAMS", "exists", "names_of", "programs", "publish", "reader"]
 
-GRAPH = "model.onnx"
+# of each format, the files that answer: the graph and, if they are not within it, its weights
+GRAPHS = {"onnx": ("model.onnx",), "onnx-int8": ("model.onnx",), "openvino": ("model.xml", "model.bin")}
 CERTIFICATE = "certificate.json"
-FILES = (GRAPH, EXPORT, CERTIFICATE, "certificate.html", "README.md")  # besides the programs
 PROGRAMS = ("photos.py", "predict.py", "update.py")  # run where nothing of onlineml is: copied, never imported
 _DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can name
 _MODE = 0o100644  # a plain file that everybody may read
+
+
+def names_of(format: str) -> tuple[str, ...]:  # noqa: A002 - what every exporter calls it
+    """Return the names of the files of an export, besides the programs."""
+    return (*GRAPHS[format], EXPORT, CERTIFICATE, "certificate.html", "README.md")
 
 
 def programs() -> dict[str, bytes]:
@@ -42,7 +47,7 @@ def publish(at: Location, files: Mapping[str, bytes]) -> None:
 
     Args:
         at: a folder, or a file whose name ends in ``.zip``.
-        files: content of the `FILES`.
+        files: content of the files `names_of` its format.
 
     Raises:
         AlreadyExistsError: there is one already.
@@ -54,16 +59,20 @@ def publish(at: Location, files: Mapping[str, bytes]) -> None:
         io.publish(at, together, descriptor=EXPORT)
 
 
-def read(at: Location, names: Sequence[str]) -> dict[str, bytes]:
-    """Return the content of files of an export, by name.
+def reader(at: Location) -> Callable[[Sequence[str]], dict[str, bytes]]:
+    """Return a function that returns the content of files of an export, by name; a zip is fetched once.
 
-    Raises:
+    The function raises:
         NotFoundError: there is no export, or a file of it is missing.
         StorageError: the zip is damaged, or was not written by `publish`.
     """
     if not _is_zip(at):
-        return {name: io.read_bytes(at / name) for name in names}
+        return lambda names: {name: io.read_bytes(at / name) for name in names}
     content = io.read_bytes(at)
+    return lambda names: _members(at, content, names)
+
+
+def _members(at: Location, content: bytes, names: Sequence[str]) -> dict[str, bytes]:
     try:
         with zipfile.ZipFile(buffers.BytesIO(content)) as archive:
             members = {one.filename: one for one in archive.infolist()}

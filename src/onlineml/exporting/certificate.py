@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from onlineml.evaluation.comparison.result import Comparison
+    from onlineml.exporting.exported import Described
 
 __all__ = ["Certificate", "Tolerance", "certified"]
 
@@ -51,7 +52,8 @@ class Certificate:
     Attributes:
         format: see `onlineml.export`.
         source: the original, without credentials.
-        sha256: of the exported graph.
+        sha256: of the exported graph, ``model.onnx`` or ``model.xml``.
+        weights_sha256: of ``model.bin``, beside ``model.xml``; ``""`` for ONNX.
         manifest_hash: of the photos.
         split: of them.
         scores: name, value of the original and of the export, difference, and the ends of its 95 % interval, paired
@@ -67,6 +69,7 @@ class Certificate:
     format: str
     source: str
     sha256: str
+    weights_sha256: str
     manifest_hash: str
     split: str
     scores: tuple[tuple[str, float, float, float, float, float], ...]
@@ -116,6 +119,7 @@ class Certificate:
         facts += [
             ("photos", f"{self.split} of the dataset {self.manifest_hash}"),
             ("SHA-256 of the graph", self.sha256),
+            *([("SHA-256 of its weights", self.weights_sha256)] if self.weights_sha256 else []),
         ]
         facts += [("measured on", self.machine), *self.packages.items()]
         lines = [str(self), *(f"Not within the tolerance: {fault}." for fault in self.faults())]
@@ -134,19 +138,19 @@ def certified(
     comparison: Comparison,
     agreement: Agreement,
     *,
-    format: str,  # noqa: A002 - as of `onlineml.export`
+    described: Described,
     tolerance: Tolerance,
     costs: Costs,
-    sha256: str,
     packages: Mapping[str, str],
 ) -> Certificate:
     """Draw up a certificate from the comparison of both models' scores, see `onlineml.compare`."""
     main = comparison.score(comparison.main)
     others = [one for one in comparison.scores if one.name != comparison.main]
     return Certificate(
-        format=format,
+        format=described.runtime,
         source=comparison.a.model_ref,
-        sha256=sha256,
+        sha256=described.sha256,
+        weights_sha256=described.weights_sha256,
         manifest_hash=comparison.a.manifest_hash,
         split=comparison.a.split,
         scores=tuple((s.name, s.a, s.b, s.difference, s.low, s.high) for s in (main, *others)),

@@ -19,7 +19,7 @@ import torch
 from onlineml.tasks.eval_mode import eval_mode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from onlineml.exporting.exported import ExportedModel
     from onlineml.tasks.base import VisionModule
@@ -38,15 +38,22 @@ network = torch.load(sys.argv[1], weights_only=False, map_location="cpu").eval()
 torch.set_num_threads(int(sys.argv[2]))
 with torch.inference_mode():
     for _ in range(2):
-        network(torch.zeros(1, 3, int(sys.argv[3]), int(sys.argv[4])))
+        getattr(network, "detect", network)(torch.zeros(1, 3, int(sys.argv[3]), int(sys.argv[4])))
 """
-_EXPORTED = """
+_ONNX = """
 import sys, numpy, onnxruntime
 options = onnxruntime.SessionOptions()
 options.intra_op_num_threads = int(sys.argv[2])
 session = onnxruntime.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvider"])
 for _ in range(2):
     session.run(None, {"image": numpy.zeros((1, int(sys.argv[3]), int(sys.argv[4]), 3), numpy.uint8)})
+"""
+_OPENVINO = """
+import sys, numpy, openvino
+options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": int(sys.argv[2])}
+model = openvino.Core().compile_model(sys.argv[1], "CPU", options)
+for _ in range(2):
+    model({"image": numpy.zeros((1, int(sys.argv[3]), int(sys.argv[4]), 3), numpy.uint8)})
 """
 
 
@@ -71,7 +78,7 @@ class Costs:
 
     Attributes:
         original_bytes: size of the original's weights.
-        exported_bytes: size of the graph.
+        exported_bytes: size of the graph and its weights.
         original_memory: peak memory in bytes of a process that only predicts, one photo after the other, with the
             original; interpreter and libraries included. nan where it cannot be measured: outside of Linux, and of a
             network whose classes another process cannot import, as those of a notebook.
@@ -93,31 +100,35 @@ class Costs:
         )
 
 
-def measured_costs(model: VisionModule, exported: ExportedModel, graph: bytes) -> Costs:
+def measured_costs(model: VisionModule, exported: ExportedModel, files: Mapping[str, bytes]) -> Costs:
     """Measure both on this machine.
 
     Args:
         model: the original.
         exported: the export.
-        graph: its file.
+        files: of its graph, by name.
     """
-    memory = measured_memory(model, exported, graph)
+    memory = measured_memory(model, exported, files)
     with eval_mode(model):
         speed = measured_speed(model, exported)
-    return Costs(sum(value.nbytes for value in model.network.state_dict().values()), len(graph), *memory, speed)
+    original = sum(value.nbytes for value in model.network.state_dict().values())
+    return Costs(original, sum(map(len, files.values())), *memory, speed)
 
 
-def measured_memory(model: VisionModule, exported: ExportedModel, graph: bytes) -> tuple[float, float]:
+def measured_memory(model: VisionModule, exported: ExportedModel, files: Mapping[str, bytes]) -> tuple[float, float]:
     """Measure the memory of both, see `Costs`."""
     with tempfile.TemporaryDirectory(prefix="onlineml-") as name:
-        paths = Path(name) / "network.pt", Path(name) / "model.onnx"
-        paths[1].write_bytes(graph)
+        folder = Path(name)
+        for file, content in files.items():
+            (folder / file).write_bytes(content)
+        graph = folder / next(iter(files))
         try:
-            torch.save(model.network, paths[0])
+            torch.save(model.network, folder / "network.pt")
         except Exception:  # noqa: BLE001 - pickle raises almost any for a user's own classes
-            paths[0].write_bytes(b"")
+            (folder / "network.pt").write_bytes(b"")
         size_hw = exported.input_size_hw()
-        return _peak(_ORIGINAL, paths[0], size_hw), _peak(_EXPORTED, paths[1], size_hw)
+        program = _OPENVINO if graph.suffix == ".xml" else _ONNX
+        return _peak(_ORIGINAL, folder / "network.pt", size_hw), _peak(program, graph, size_hw)
 
 
 def _peak(program: str, file: Path, size_hw: Sequence[int]) -> float:

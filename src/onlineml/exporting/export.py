@@ -6,51 +6,49 @@ import hashlib
 import os
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from onlineml.arguments.checks import instance, one_of
 from onlineml.data.manifest.manifest import Manifest
 from onlineml.data.manifest.splits import SPLITS
-from onlineml.errors import AlreadyExistsError, ConfigError, ExportError, WeightsError
+from onlineml.errors import AlreadyExistsError, ConfigError, ExportError, StorageError, WeightsError
 from onlineml.evaluation.comparison.compare import compare
 from onlineml.evaluation.render.card import model_card
 from onlineml.exporting import bundle
-from onlineml.exporting.calibration import calibrate_export, calibration_inputs
+from onlineml.exporting.calibration import calibrate_export
 from onlineml.exporting.certificate import Certificate, Tolerance, certified
 from onlineml.exporting.costs import measured_costs
-from onlineml.exporting.exported import FORMAT, Described
-from onlineml.exporting.graph import onnx_package
-from onlineml.exporting.quantize import to_int8
+from onlineml.exporting.exported import Described
+from onlineml.exporting.making import Format, check_packages, made
 from onlineml.inference.evaluate import evaluate
 from onlineml.project.project import Project
 from onlineml.registry.versions import EXPORT, ModelVersion, resolve
 from onlineml.storage.codec import encode
 from onlineml.storage.documents import decoded
 from onlineml.storage.location import Location, Options, Url
-from onlineml.storage.urls import storable
 from onlineml.tasks import task_of
 from onlineml.tasks.loading import load_model
 
 if TYPE_CHECKING:
     from onlineml.exporting.exported import ExportedModel
+    from onlineml.exporting.making import Made
     from onlineml.exporting.pieces import ExportPieces
     from onlineml.tasks.base import VisionModule
 
 __all__ = ["Export", "export", "load_export"]
 
-Format = Literal["onnx", "onnx-int8"]
-
 # in integers, blood cells whose scores are near a threshold fall on its other side: 94 % of the answers are equal where
 # the mAP falls by a quarter of a point
-_TOLERANCES = {"onnx": Tolerance(), "onnx-int8": Tolerance(equal=0.9)}
+_TOLERANCES = {"onnx": Tolerance(), "onnx-int8": Tolerance(equal=0.9), "openvino": Tolerance()}
+_RUNTIMES = {"onnx": "onnxruntime", "onnx-int8": "onnxruntime", "openvino": "openvino"}
 _RUN = """
 ## Running it
 
-`python predict.py PHOTO ...` prints a line of JSON for each photo. It needs numpy, onnxruntime and Pillow, and
+`python predict.py PHOTO ...` prints a line of JSON for each photo. It needs numpy, {runtime} and Pillow, and
 `photos.py`. `python update.py URL` fetches the newest model that was released. `certificate.html` says how this model
 answers beside the original.
 """
-_PACKAGES = ("onlineml", "torch", "onnx", "onnxscript", "onnxruntime")
+_PACKAGES = ("onlineml", "torch", "onnx", "onnxscript")
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +56,9 @@ class Export:
     """An exported model.
 
     Attributes:
-        location: its folder or zip, with ``model.onnx``, ``export.json``, ``certificate.json``, ``certificate.html``,
-            ``README.md`` (the model card), and the programs ``predict.py``, ``photos.py`` and ``update.py``
+        location: its folder or zip, with the graph (``model.onnx``, or ``model.xml`` and ``model.bin``),
+            ``export.json``, ``certificate.json``, ``certificate.html``, ``README.md`` (the model card), and the
+            programs ``predict.py``, ``photos.py`` and ``update.py``
         certificate: what is known of its answers.
     """
 
@@ -91,7 +90,7 @@ def export(
 ) -> Export:
     """Export a model to a runtime without torch, and check on labelled photos that its answers are still the same.
 
-    The graph of ``"onnx"`` takes ``image``, (batch, height, width, 3) uint8 RGB, and ends in answers: of a classifier
+    The graph takes ``image``, (batch, height, width, 3) uint8 RGB, and ends in answers: of a classifier
     ``probabilities`` (batch, C) float32; of a detector ``boxes`` (batch, M, 4) x1, y1, x2, y2 in pixels of ``image``,
     ``labels`` (batch, M) int64, ``scores`` (batch, M) and ``count`` (batch,), the number of objects, the surest first.
     Normalisation, decoding of boxes and non-maximum suppression are within it. A photo is brought to the size of the
@@ -103,9 +102,10 @@ def export(
             version.
         data: labelled photos for the certificate; None for the dataset that a project's version was trained on.
         split: of them; photos that the model was trained on prove nothing.
-        format: ``"onnx"``, in 32-bit floats, or ``"onnx-int8"``, whose weights and activations are 8-bit integers,
-            calibrated on up to 200 photos of another split: val, or else train. It is a quarter of the size; how
-            much faster it is, the certificate says.
+        format: ``"onnx"``, in 32-bit floats; ``"openvino"``, the same graph as ``model.xml`` and ``model.bin``, for
+            OpenVINO; or ``"onnx-int8"``, whose weights and activations are 8-bit integers, calibrated on up to 200
+            photos of another split: val, or else train. It is a quarter of the size; how much faster it is, the
+            certificate says.
         tolerance: what the export may lose; None for `Tolerance`'s defaults, in integers for ``equal=0.9``.
         storage_options: of the filesystem, for model and url.
 
@@ -122,17 +122,18 @@ def export(
     one_of("split", split, SPLITS)
     tolerance = _TOLERANCES[format] if tolerance is None else tolerance
     instance("tolerance", tolerance, Tolerance, "a Tolerance, such as Tolerance(equal=0.95)")
+    check_packages(format)
     opened, home = _opened(model, storage_options)
     folder = _folder(home, url, format, storage_options)
     if bundle.exists(folder):
         raise AlreadyExistsError(f"{folder} contains an export already; give another url=")
     photos = _photos(home, opened.manifest_hash, data)
     pieces: ExportPieces = task_of(opened).load("export")()
-    exported, graph = _made(opened, pieces, photos, str(folder), split=split, format=format)
-    certificate, scores = _certificate(opened, exported, pieces, graph, photos, split=split, tolerance=tolerance)
+    found = made(opened, pieces, photos, str(folder), split=split, format=format)
+    certificate, scores = _certificate(opened, found, pieces, photos, split=split, tolerance=tolerance)
     _refuse_faults(certificate)
-    calibrate_export(exported, opened, photos)
-    files = {bundle.GRAPH: graph, EXPORT: encode(exported.described, indent=1)}
+    calibrate_export(found.exported, opened, photos)
+    files = {**found.files, EXPORT: encode(found.exported.described, indent=1)}
     bundle.publish(folder, {**files, **_papers(opened, certificate, scores)})
     return Export(folder, certificate)
 
@@ -145,52 +146,19 @@ def _refuse_faults(certificate: Certificate) -> None:
         )
 
 
-def _made(
-    model: VisionModule,
-    pieces: ExportPieces,
-    photos: Manifest,
-    reference: str,
-    *,
-    split: str,
-    format: Format,  # noqa: A002
-) -> tuple[ExportedModel, bytes]:
-    """Return the export as a model and as a file."""
-    graph: bytes = _with_facts(pieces.graph(model), model, pieces).SerializeToString()
-    exported = pieces.exported(_described(model, pieces, graph, "onnx"), graph, reference=reference)
-    if format == "onnx":
-        return exported, graph
-    graph = to_int8(graph, calibration_inputs(exported, photos, certified_on=split))
-    return pieces.exported(_described(model, pieces, graph, format), graph, reference=reference), graph
-
-
-def _with_facts(graph: Any, model: VisionModule, pieces: ExportPieces) -> Any:
-    """Write into a graph what its outputs mean, for those who have no other file of the export."""
-    facts = {"class_names": list(model.class_names), "size_hw": model.input_size_hw(), "cutoffs": pieces.cutoffs(model)}
-    texts = {name: encode(value).decode() for name, value in facts.items()}
-    onnx_package().helper.set_model_props(graph, {**texts, "task": model.task, "fit": model.input_fit})
-    return graph
-
-
 def _certificate(
-    model: VisionModule,
-    exported: ExportedModel,
-    pieces: ExportPieces,
-    graph: bytes,
-    photos: Manifest,
-    *,
-    split: str,
-    tolerance: Tolerance,
+    model: VisionModule, export: Made, pieces: ExportPieces, photos: Manifest, *, split: str, tolerance: Tolerance
 ) -> tuple[Certificate, Any]:
     """Score both models on the same photos; also return the scores of the export."""
+    exported = export.exported
     before, after = evaluate(model, photos, split=split), evaluate(cast("Any", exported), photos, split=split)
     certificate = certified(
         compare(before, after),
         pieces.agreement(before, after),
-        format=exported.described.runtime,
+        described=exported.described,
         tolerance=tolerance,
-        costs=measured_costs(model, exported, graph),
-        sha256=exported.described.sha256,
-        packages={name: version(name) for name in _PACKAGES},
+        costs=measured_costs(model, exported, export.files),
+        packages={name: version(name) for name in (*_PACKAGES, _RUNTIMES[exported.described.runtime])},
     )
     return certificate, after
 
@@ -207,12 +175,12 @@ def _papers(model: VisionModule, certificate: Certificate, scores: Any) -> dict[
     return {
         bundle.CERTIFICATE: encode(certificate.to_dict(), indent=1),
         "certificate.html": certificate.to_html().encode(),
-        "README.md": (model_card(facts, scores) + _RUN).encode(),
+        "README.md": (model_card(facts, scores) + _RUN.format(runtime=_RUNTIMES[certificate.format])).encode(),
     }
 
 
 def load_export(url: Url, *, storage_options: Options = None) -> ExportedModel:
-    """Open an exported model, for `onlineml.predict` and `onlineml.evaluate`; it runs in ONNX Runtime, on the CPU.
+    """Open an exported model, for `onlineml.predict` and `onlineml.evaluate`; it runs in its runtime, on the CPU.
 
     Args:
         url: the folder or zip that `export` wrote.
@@ -222,15 +190,23 @@ def load_export(url: Url, *, storage_options: Options = None) -> ExportedModel:
         NotFoundError: there is no export.
         StorageError: its description is damaged.
         WeightsError: the graph is damaged.
-        MissingDependencyError: ONNX Runtime is not installed.
+        MissingDependencyError: ONNX Runtime, or OpenVINO for an export in its format, is not installed.
     """
     folder = Location.of(url, storage_options).folder
-    files = bundle.read(folder, (EXPORT, bundle.GRAPH))
-    described, graph = decoded(files[EXPORT], Described, folder / EXPORT), files[bundle.GRAPH]
-    if hashlib.sha256(graph).hexdigest() != described.sha256:
-        raise WeightsError(f"{folder / bundle.GRAPH} is damaged: its checksum is not that of {EXPORT}; export it again")
-    exported: ExportedModel = task_of(described.task).load("export").exported(described, graph, reference=str(folder))
-    return exported
+    read = bundle.reader(folder)
+    described = decoded(read((EXPORT,))[EXPORT], Described, folder / EXPORT)
+    if described.runtime not in bundle.GRAPHS:
+        raise StorageError(
+            f"{folder / EXPORT} has the format {described.runtime!r}: expected one of {', '.join(bundle.GRAPHS)}; "
+            "install the onlineml that wrote it, or export the model again"
+        )
+    contents = read(bundle.GRAPHS[described.runtime])
+    for (name, content), wanted in zip(contents.items(), (described.sha256, described.weights_sha256), strict=False):
+        if hashlib.sha256(content).hexdigest() != wanted:
+            raise WeightsError(f"{folder / name} is damaged: its checksum is not that of {EXPORT}; export it again")
+    graph, *weights = contents.values()
+    pieces: type[ExportPieces] = task_of(described.task).load("export")
+    return pieces.exported(described, graph, weights=b"".join(weights), reference=str(folder))
 
 
 def _opened(model: Any, options: Options) -> tuple[VisionModule, Location | None]:
@@ -263,22 +239,3 @@ def _photos(home: Location | None, manifest_hash: str, data: Manifest | None) ->
         )
     project = home.folder.parent.parent
     return Project.open(project.url, storage_options=project.options).datasets.get(manifest_hash)
-
-
-def _described(model: VisionModule, pieces: ExportPieces, graph: bytes, format: Format) -> Described:  # noqa: A002
-    limit: Any = getattr(model, "max_objects", None)
-    return Described(
-        format=FORMAT,
-        runtime=format,
-        task=model.task,
-        class_names=tuple(model.class_names),
-        size_hw=model.input_size_hw(),
-        fit=model.input_fit,
-        sha256=hashlib.sha256(graph).hexdigest(),
-        source=storable(model.reference),
-        manifest_hash=model.manifest_hash,
-        thresholds=None if model.thresholds is None else dict(model.thresholds),
-        cutoffs=pieces.cutoffs(model),
-        whole=bool(getattr(model, "whole", False)),
-        max_objects=limit,
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,8 +11,9 @@ import numpy as np
 import torch
 from msgspec import Meta
 
-from onlineml.errors import MissingDependencyError, StorageError, WeightsError
+from onlineml.errors import StorageError, WeightsError
 from onlineml.evaluation.calibration.calibration import Calibration  # noqa: TC001 - msgspec reads it
+from onlineml.inference.runtimes import opened_session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-__all__ = ["FORMAT", "Described", "ExportedDetector", "ExportedLabels", "ExportedModel", "opened_session"]
+    from onlineml.inference.runtimes import Runtime
+
+__all__ = ["FORMAT", "Described", "ExportedDetector", "ExportedLabels", "ExportedModel"]
 
 FORMAT = 1
 
@@ -33,12 +37,13 @@ class Described(msgspec.Struct, frozen=True):
 
     Attributes:
         format: of this file.
-        runtime: ``"onnx"``, or ``"onnx-int8"`` if the graph is in integers.
+        runtime: the export's format, see `onlineml.export`: ``"onnx"``, ``"onnx-int8"`` or ``"openvino"``.
         task: as of a model.
         class_names: in the order of the outputs.
         size_hw: height and width of the input; of a detector, of the largest.
         fit: how a photo is brought to that size, in words.
-        sha256: of ``model.onnx``.
+        sha256: of ``model.onnx``, or of ``model.xml``.
+        weights_sha256: of ``model.bin``, beside ``model.xml``; ``""`` where the graph has its weights within.
         source: the model that was exported, without credentials; ``""`` if it was never published.
         manifest_hash: the data that it was trained on.
         thresholds: score of each class from which it counts; None where the model has none.
@@ -55,6 +60,7 @@ class Described(msgspec.Struct, frozen=True):
     size_hw: tuple[_Side, _Side]
     fit: _Name
     sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    weights_sha256: Annotated[str, Meta(pattern="^([0-9a-f]{64})?$")] = ""
     source: _Name = ""
     manifest_hash: _Name = ""
     thresholds: dict[str, _Share] | None = None
@@ -64,49 +70,17 @@ class Described(msgspec.Struct, frozen=True):
     calibration: Calibration | None = None
 
 
-def opened_session(content: bytes, *, source: str) -> Any:
-    """Open a graph in ONNX Runtime, on the CPU.
-
-    Args:
-        content: of the file.
-        source: its location, for messages.
-
-    Raises:
-        MissingDependencyError: ONNX Runtime is not installed.
-        WeightsError: it is not a graph that ONNX Runtime knows, or refers to other files.
-    """
-    try:
-        import onnx  # noqa: PLC0415
-        import onnxruntime  # noqa: PLC0415
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"predicting with an exported model needs {error.name}: pip install onnx onnxruntime"
-        ) from error
-    try:
-        graph = onnx.load_model_from_string(content)
-    except Exception as error:  # protobuf's own
-        raise WeightsError(f"{source} is not an ONNX graph: {str(error)[:300]}; export the model again") from error
-    if any(len(one.external_data) or one.data_location for one in graph.graph.initializer):
-        raise WeightsError(f"{source} takes weights from other files: expected all within it; export the model again")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3  # errors
-    try:
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's own have no common base
-        raise WeightsError(f"ONNX Runtime cannot open {source}: {str(error)[:300]}") from error
-
-
 class ExportedModel:
-    """A model in ONNX Runtime, on the CPU, with the attributes by which a model is predicted with and scored.
+    """A model in ONNX Runtime or OpenVINO, on the CPU, with the attributes by which a model predicts and is scored.
 
     Args:
         described: content of its ``export.json``.
-        content: of its ``model.onnx``.
+        content: of its ``model.onnx`` or ``model.xml``.
+        weights: content of its ``model.bin``; nothing for ONNX.
         reference: where it is, without credentials.
 
     Raises:
-        MissingDependencyError: ONNX Runtime is not installed.
+        MissingDependencyError: its runtime is not installed.
         WeightsError: the graph cannot be opened, or has other inputs and outputs than it should.
     """
 
@@ -115,21 +89,21 @@ class ExportedModel:
     device = torch.device("cpu")
     backbone_name = ""
 
-    def __init__(self, described: Described, content: bytes, *, reference: str) -> None:
+    def __init__(self, described: Described, content: bytes, *, weights: bytes = b"", reference: str) -> None:
         self.described, self.reference = described, reference
         self.task, self.class_names = described.task, described.class_names
         self.thresholds, self.whole, self.max_objects = described.thresholds, described.whole, described.max_objects
         if self.thresholds is not None and set(self.thresholds) != set(self.class_names):
             raise StorageError(f"{reference}: its thresholds are not those of its classes; export the model again")
         self.calibrate(described.calibration)
-        self._session = opened_session(content, source=reference)
+        runtime: Runtime = "openvino" if described.runtime == "openvino" else "onnxruntime"
+        self._session = opened_session(content, source=reference, runtime=runtime, weights=weights)
         self._kept: list[NDArray[np.uint8]] | None = None
-        inputs, found = (
-            [one.name for one in ends] for ends in (self._session.get_inputs(), self._session.get_outputs())
-        )
-        if inputs != ["image"] or found != list(self.outputs):
+        inputs, found = self._session.inputs, self._session.outputs
+        if inputs != ("image",) or found != self.outputs:
             raise WeightsError(
-                f"{reference} has inputs {inputs} and outputs {found}: expected ['image'] and {list(self.outputs)}"
+                f"{reference} has inputs {list(inputs)} and outputs {list(found)}: expected ['image'] and "
+                f"{list(self.outputs)}"
             )
 
     def calibrate(self, calibration: Calibration | None) -> None:
@@ -140,8 +114,9 @@ class ExportedModel:
         self.described = msgspec.structs.replace(self.described, calibration=calibration)
 
     def fingerprint(self) -> str:
-        """Return the hash of the graph, which decides the answers, for `onlineml.check_calibration`."""
-        return self.described.sha256
+        """Return the hash of the graph and its weights, which decide the answers, for `onlineml.check_calibration`."""
+        graph, weights = self.described.sha256, self.described.weights_sha256
+        return hashlib.sha256((graph + weights).encode()).hexdigest() if weights else graph
 
     def input_size_hw(self) -> tuple[int, int]:
         """Height and width of the input in pixels."""
@@ -163,7 +138,7 @@ class ExportedModel:
         Args:
             image: (B, H, W, 3) uint8 RGB.
         """
-        return dict(zip(self.outputs, self._session.run(None, {"image": image}), strict=True))
+        return dict(zip(self.outputs, self._session.run(image), strict=True))
 
     def _answers(self, image: Tensor) -> dict[str, NDArray[Any]]:
         pixels = np.ascontiguousarray(image.permute(0, 2, 3, 1).numpy())

@@ -93,8 +93,8 @@ def to_onnx(traceable: Traceable, *, name: str) -> Any:
     except Exception as error:  # the exporter's own errors have no common base
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise ConfigError(
-            f"the network {name} cannot be exported: {reason[:300]}; networks of `oml.list_models()` can, but for "
-            "torchvision's and transformers' detectors"
+            f"the network {name} cannot be exported: {reason[:300]}; torch must be able to trace it for batches of any "
+            "size; nearly all networks of `oml.list_models()` can be exported"
         ) from error
     assert program is not None  # noqa: S101 - with dynamo=True
     found = program.model_proto

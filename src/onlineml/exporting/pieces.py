@@ -15,11 +15,10 @@ from onlineml.errors import ConfigError
 from onlineml.evaluation.detection.matching import pair_iou, xywh_of
 from onlineml.evaluation.multilabel.inputs import DEFAULT_THRESHOLD
 from onlineml.exporting import nms
+from onlineml.exporting.detectors import traced_detector
 from onlineml.exporting.exported import ExportedDetector, ExportedLabels
 from onlineml.exporting.graph import Traceable, to_onnx
 from onlineml.inference.cutoffs import DEFAULT_SCORE, cutoffs
-from onlineml.models.compact_detector import MAX_IOU, CompactDetector
-from onlineml.models.detection_boxes import n_candidates
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,33 +86,41 @@ class ExportPieces:
         raise NotImplementedError
 
 
-class _Inputs(nn.Module):
+class _Normalized(nn.Module):
     """uint8 RGB, (B, H, W, 3), to the normalised input of a network."""
 
     def __init__(self, model: VisionModule) -> None:
         super().__init__()
-        self.network = copy.deepcopy(model.network).cpu().eval()
         self.register_buffer("scale", model.scale.detach().cpu() / 255.0)
         self.register_buffer("shift", model.shift.detach().cpu().clone())
 
-    def normalized(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor) -> Tensor:
         scale, shift = self.get_buffer("scale"), self.get_buffer("shift")
         return image.permute(0, 3, 1, 2).to(scale.dtype) * scale - shift
 
 
-class _Labels(_Inputs):
+class _Labels(nn.Module):
     def __init__(self, model: ClassifierModule) -> None:
-        super().__init__(model)
+        super().__init__()
+        self.normalized, self.network = _Normalized(model), _network_of(model)
         self.probabilities = model.probabilities
 
     def forward(self, image: Tensor) -> Tensor:
         return self.probabilities(self.network(self.normalized(image)).float())
 
 
-class _Boxes(_Inputs):
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        raw = self.network(self.normalized(image))
-        return raw.boxes_xyxy, raw.logits.float().sigmoid()
+class _Boxes(nn.Module):
+    def __init__(self, model: VisionModule, part: nn.Module) -> None:
+        super().__init__()
+        self.normalized, self.part = _Normalized(model), part
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        found: tuple[Tensor, ...] = self.part(self.normalized(image))
+        return found
+
+
+def _network_of(model: VisionModule) -> nn.Module:
+    return copy.deepcopy(model.network).cpu().eval()
 
 
 class LabelPieces(ExportPieces):
@@ -162,24 +169,22 @@ class BoxPieces(ExportPieces):
 
     def graph(self, model: VisionModule) -> Any:
         """See `ExportPieces.graph`."""
-        network = model.network
         name = model.run_config()["architecture"]
-        if not isinstance(network, CompactDetector):
-            raise ConfigError(f"the detector {name!r} cannot be exported: expected the compact one, 'auto'")
         if getattr(model, "tiles", None) is not None:
             raise ConfigError(
                 "the detector looks at large photos tile by tile, which a graph cannot: train it without tile_size="
             )
+        part = traced_detector(cast("Any", _network_of(model)), n_classes=len(model.class_names), name=name)
         height, width = map(padded_side, model.input_size_hw())
         example = torch.zeros((2, height, width, 3), dtype=torch.uint8)
         free = {0: "batch", 1: "height", 2: "width"}
-        found = to_onnx(Traceable(_Boxes(model).eval(), example, free, nms.BOXES), name=name)
+        found = to_onnx(Traceable(_Boxes(model, part.module).eval(), example, free, nms.BOXES), name=name)
         return nms.with_nms(
             found,
             n_classes=len(model.class_names),
-            candidates=n_candidates(network.max_objects),
-            max_objects=network.max_objects,
-            max_iou=MAX_IOU,
+            candidates=part.candidates,
+            max_objects=cast("Any", model).max_objects,
+            max_iou=part.max_iou,
         )
 
     def agreement(self, original: DetectionScores, exported: DetectionScores) -> Agreement:

@@ -43,15 +43,17 @@ def release(export: Export | ModelVersion | Url, url: Url, *, storage_options: O
     """
     at, version = _found(export, storage_options)
     described = load_export(at).described  # checks the graph and its hash
-    files = bundle.read(at, bundle.FILES)
+    names = bundle.names_of(described.runtime)
+    files = bundle.reader(at)(names)
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    digits = hashlib.sha256("".join(hashes[name] for name in (bundle.GRAPH, EXPORT)).encode()).hexdigest()[:12]
+    deciding = (*bundle.GRAPHS[described.runtime], EXPORT)
+    digits = hashlib.sha256("".join(hashes[name] for name in deciding).encode()).hexdigest()[:12]
     home = Location.of(url, storage_options).folder
     folder = home / f"model-{digits}"
     if not io.exists(folder / EXPORT):
         io.publish(folder, {**files, **bundle.programs()}, descriptor=EXPORT)
     else:  # as it was released before: a certificate measures other times each time
-        files = bundle.read(folder, bundle.FILES)
+        files = bundle.reader(folder)(names)
     latest = {
         "format": _FORMAT,
         "version": version or described.source.rpartition("/")[2] or folder.name,

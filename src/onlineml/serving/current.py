@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CurrentModel", "Engine", "Opened"]
 
-Engine = Literal["auto", "torch", "onnx", "onnx-int8"]
+Engine = Literal["auto", "torch", "onnx", "onnx-int8", "openvino"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class CurrentModel:
 
     Args:
         source: a model, or a reference as of `onlineml.load_model`, such as ``"s3://lab/butterflies@champion"``.
-        engine: ``"torch"``, or ``"onnx"`` or ``"onnx-int8"`` to answer with the version's export of that format;
+        engine: ``"torch"``, or the format of an export, see `onlineml.export`, to answer with that of the version;
             ``"auto"`` takes the export ``"onnx"`` of a version that has one, where ONNX Runtime is installed and there
             is no GPU, and torch otherwise.
         device: of the network, see `onlineml.predict`; an export stays on the CPU.

@@ -1,6 +1,6 @@
 """Predict with the model beside this file: `python predict.py PHOTO ...` prints a line of JSON for each photo.
 
-Needs numpy, onnxruntime and Pillow. A photo that cannot be used has an "error".
+Needs numpy, Pillow, and onnxruntime or openvino. A photo that cannot be used has an "error".
 """
 
 import json
@@ -10,11 +10,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from photos import covering, read, resized, stretched  # beside this file, too
 
 CURRENT = Path(__file__).resolve().parent / "current.txt"  # update.py writes the folder of the newest model into it
 FOLDER = CURRENT.parent / (CURRENT.read_text("utf-8") if CURRENT.exists() else "")
+
+
+def opened(folder: Path) -> Any:
+    """Return a function from pixels to the graph's outputs: in ONNX Runtime, or in OpenVINO for files of that."""
+    if (folder / "model.xml").exists():
+        import openvino
+
+        exact = {"INFERENCE_PRECISION_HINT": "f32"}  # else it computes in 16 bits where the processor can
+        model = openvino.Core().compile_model(str(folder / "model.xml"), "CPU", exact)
+        return lambda image: list(model(image).values())
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
+    return lambda image: session.run(None, {"image": image})
 
 
 def inside(path: str, size_hw: list[int]) -> tuple[Any, float, tuple[int, int]]:
@@ -45,7 +58,7 @@ def filling(path: str, size_hw: list[int], *, whole: bool) -> Any:
     return covering(pixels, size_hw)
 
 
-def predict(session: Any, about: dict[str, Any], path: str) -> dict[str, Any]:
+def predict(run: Any, about: dict[str, Any], path: str) -> dict[str, Any]:
     """Return the answer for one photo; boxes are in pixels of the upright photo."""
     names, scale, size_hw = about["class_names"], 1.0, (0, 0)
     least = np.array([(about["cutoffs"] or {}).get(name, 0.0) for name in names])
@@ -53,7 +66,7 @@ def predict(session: Any, about: dict[str, Any], path: str) -> dict[str, Any]:
         image, scale, size_hw = inside(path, about["size_hw"])
     else:
         image = filling(path, about["size_hw"], whole="stretch" in about["fit"])
-    found = [values[0] for values in session.run(None, {"image": image[None]})]
+    found = [values[0] for values in run(image[None])]
     if not all(np.isfinite(values).all() for values in found):
         raise ValueError("the model's answers are not finite numbers")
     if len(found) == 1:
@@ -71,10 +84,10 @@ def predict(session: Any, about: dict[str, Any], path: str) -> dict[str, Any]:
 
 if __name__ == "__main__":
     about = json.loads((FOLDER / "export.json").read_text("utf-8"))
-    session = onnxruntime.InferenceSession(str(FOLDER / "model.onnx"), providers=["CPUExecutionProvider"])
+    run = opened(FOLDER)
     for path in sys.argv[1:] or sys.exit("usage: python predict.py PHOTO ..."):
         try:
-            answer = predict(session, about, path)
+            answer = predict(run, about, path)
         except Exception as error:  # Pillow's decoders raise almost any
             answer = {"error": f"{error or type(error).__name__}"}
         print(json.dumps({"photo": path, **answer}), flush=True)

@@ -19,7 +19,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 CURRENT, SEEN = HERE / "current.txt", HERE / "seen.json"  # the folder in use; the answer of the last request
-NAMES = {"model.onnx", "export.json", "certificate.json", "certificate.html", "README.md"}
+NAMES = {"model.onnx", "model.xml", "model.bin", "export.json", "certificate.json", "certificate.html", "README.md"}
 FORMAT, MOST = 1, 1_000_000  # of latest.json, the second in bytes
 DAY = 86_400  # seconds
 
@@ -90,7 +90,8 @@ def update(url: str) -> str:
     if not body:
         return f"{before} is the newest"
     latest = json.loads(body)
-    if latest["format"] != FORMAT or not {"model.onnx", "export.json"} <= latest["files"].keys():
+    graphs = {"model.onnx", "export.json"}, {"model.xml", "model.bin", "export.json"}
+    if latest["format"] != FORMAT or not any(names <= latest["files"].keys() for names in graphs):
         raise ValueError("latest.json is of another kind: take the programs of a newer export")
     if not re.fullmatch(r"model-[0-9a-f]{12}", latest["folder"]):
         raise ValueError(f"latest.json names the folder {latest['folder']!r}: expected model-<12 hex digits>")
