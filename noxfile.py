@@ -24,7 +24,7 @@ UV = find_uv_bin()
 # The one environment that holds torch: it weighs gigabytes, so the sessions that need it share it.
 TORCH = ROOT / ".nox" / "torch"
 
-UNMARKED = ["-m", "not slow and not notebooks and not browser and not hub and not peers"]
+UNMARKED = ["-m", "not slow and not notebooks and not browser and not hub and not peers and not ray"]
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # a process: tests share the cores
 BYTECODE = {"PYTHONDONTWRITEBYTECODE": ""}  # written, whatever the machine says: the tests start hundreds of processes
 
@@ -98,6 +98,21 @@ def notebooks(session: nox.Session) -> None:
         "not demonstration",
         "tests/test_notebooks.py",
         *(session.posargs or parallel("load")),
+    )
+
+
+@nox.session(venv_backend="none")
+def ray(session: nox.Session) -> None:
+    """Train, predict and evaluate on a Ray cluster of two nodes on this machine, and run jobs there."""
+    with_torch(
+        session,
+        "pytest",
+        "-m",
+        "ray and not slow",
+        "tests/cluster",
+        "tests/test_docs.py",
+        *session.posargs,
+        env=ONE_THREAD,
     )
 
 

@@ -25,6 +25,7 @@ from onlineml.cli import main as cli
 from onlineml.data.images.decode import POLICIES
 from onlineml.errors import ConfigError, NotFoundError
 from places import ROOT
+from ray_nodes import two_nodes
 from shown_blocks import (
     MARK,
     Block,
@@ -39,12 +40,24 @@ from shown_blocks import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ray_nodes import Nodes
     from s3_server import S3Server
 
 PAGES = {page.name: page for page in pages()}
 NOT_RUN = 3  # blocks: two install, one needs a camera; only ever fewer
 WITHOUT_FILES = {"formats.md"}  # blocks that read files that only the tests of the formats make are run so far
 SLOW = {"background.md"}  # it starts four processes
+CLUSTER = {"ray.md"}
+
+
+@pytest.fixture(scope="module")
+def nodes(lab: Lab) -> Iterator[Nodes]:
+    """Nodes that have the credentials of the lab's store in their environment."""
+    assert lab
+    with two_nodes() as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -89,12 +102,17 @@ def smaller(code: str, addresses: dict[str, str]) -> str:
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else [])
+        pytest.param(
+            name,
+            marks=[pytest.mark.slow] if name in SLOW else [pytest.mark.ray] if name in CLUSTER else [],
+        )
         for name, page in PAGES.items()
         if blocks_of(page)
     ],
 )
-def test_what_a_page_shows_can_be_run(name: str, lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_page_shows_can_be_run(
+    name: str, lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
     if name == "export.md" and tuple(map(int, torch.__version__.split(".")[:2])) < (2, 9):
         pytest.skip("torch's exporter came of age with 2.9")
     monkeypatch.setattr("onlineml.exporting.costs._MOST_S", 0.0)  # times are of no use here
@@ -104,6 +122,10 @@ def test_what_a_page_shows_can_be_run(name: str, lab: Lab, tmp_path: Path, monke
     lab.reset(PAGES[name].read_text(encoding="utf-8"), tmp_path)
     names: dict[str, Any] = {"__name__": "shown"}
     try:
+        if name in CLUSTER:
+            nodes = request.getfixturevalue("nodes")
+            monkeypatch.setenv("RAY_ADDRESS", nodes.address)
+            monkeypatch.setenv("RAY_API_SERVER_ADDRESS", nodes.dashboard)
         for block in blocks_of(PAGES[name]):
             if not shown_before(block):
                 with contextlib.suppress(NotFoundError) if name in WITHOUT_FILES else contextlib.nullcontext():

@@ -34,7 +34,7 @@ FLOORS = (
     {"project"},
     {"inference"},
     {"improving", "exporting"},
-    {"widgets", "serving"},
+    {"widgets", "serving", "ray"},
     {"worker"},
     {"cli"},
     {"__main__"},

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from onlineml.data.loading.loaders import Loader
     from onlineml.data.manifest.manifest import Manifest
     from onlineml.evaluation import ClassificationScores
-    from onlineml.inference.evaluation import EvaluateOptions
+    from onlineml.inference.evaluation import Arrays, EvaluateOptions
     from onlineml.tasks.classification import ImageClassifier
     from onlineml.tasks.classifier import ClassifierModule
 
@@ -112,12 +112,18 @@ def logits_in(
     model: ClassifierModule, data: Manifest, options: EvaluateOptions
 ) -> tuple[NDArray[np.int64], torch.Tensor]:
     """Rows of the manifest, (n,), and (n, C) float32 logits on the CPU, see `probabilities_in`."""
-    rows, found = [], []
+    found = options.compute(_outputs, model, data, options)
+    return found["rows"], torch.from_numpy(found["logits"])
+
+
+def _outputs(model: ClassifierModule, data: Manifest, options: EvaluateOptions) -> Arrays:
+    """Rows and logits of the images of a manifest, for `EvaluateOptions.compute`."""
+    rows, found = [np.zeros(0, np.int64)], [np.zeros((0, len(model.class_names)), np.float32)]
     with eval_mode(model):
         for batch in _loader(model, data, options):
-            found.append(model(batch["image"].to(model.device)).float().cpu())
+            found.append(model(batch["image"].to(model.device)).float().cpu().numpy())
             rows.append(batch["index"].numpy())
-    return np.concatenate(rows), torch.cat(found)
+    return {"rows": np.concatenate(rows), "logits": np.concatenate(found)}
 
 
 def _loader(model: ClassifierModule, data: Manifest, options: EvaluateOptions) -> Loader:

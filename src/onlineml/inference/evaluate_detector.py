@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from onlineml.data.manifest.manifest import Manifest
     from onlineml.evaluation.detection.result import DetectionScores
     from onlineml.inference.detecting import DetectionModel, Objects
-    from onlineml.inference.evaluation import EvaluateOptions
+    from onlineml.inference.evaluation import Arrays, EvaluateOptions
     from onlineml.inference.network import Network
 
 __all__ = ["detections_in", "evaluate_detector", "split_truth", "usable_boxes"]
@@ -86,6 +86,14 @@ def split_truth(
 
 
 def _found_in(model: DetectionModel, data: Manifest, options: EvaluateOptions) -> Detections:
+    found = options.compute(_outputs, model, data, options)
+    index = np.repeat(np.arange(len(found["rows"])), found["n_objects"])
+    objects = (found["boxes_xyxy"], found["label_ids"], found["scores"])
+    return Detections(index, *objects, len(found["rows"]), found["rows"], found["sizes_hw"])
+
+
+def _outputs(model: DetectionModel, data: Manifest, options: EvaluateOptions) -> Arrays:
+    """Rows, sizes and detections of the images of a manifest, for `EvaluateOptions.compute`."""
     dm = DetectionDataModule(
         data,
         size_hw=model.input_size_hw(),
@@ -103,7 +111,15 @@ def _found_in(model: DetectionModel, data: Manifest, options: EvaluateOptions) -
         n_images=lambda: len(batches) * options.batch_size,
         may_pause=True,
     )
-    return detections_in(model, batches, network=network)
+    found = detections_in(model, batches, network=network)
+    return {
+        "rows": _known(found.image_rows),
+        "sizes_hw": _known(found.sizes_hw),
+        "n_objects": np.bincount(found.image_index, minlength=found.n_images),
+        "boxes_xyxy": found.boxes_xyxy,
+        "label_ids": found.label_ids,
+        "scores": found.scores,
+    }
 
 
 def detections_in(

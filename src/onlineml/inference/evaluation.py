@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from onlineml.storage.io import read_many
 from onlineml.tasks import task_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -27,8 +28,11 @@ if TYPE_CHECKING:
     from onlineml.tasks.task import Task
 
 __all__ = [
+    "Arrays",
+    "Compute",
     "EvaluateOptions",
     "check_slices",
+    "compute_here",
     "own_label_ids",
     "require_known",
     "slice_values",
@@ -42,9 +46,23 @@ _SLICE_VALUES = 50  # a column with more different values is not sliced by defau
 _JPEG_QUALITY = 85
 
 
+Arrays = dict[str, "NDArray[Any]"]
+Compute = Callable[[Any, "Manifest", "EvaluateOptions"], Arrays]
+
+
+def compute_here(compute: Compute, model: Any, data: Manifest, options: EvaluateOptions) -> Arrays:
+    """Compute a model's outputs in this process, see `EvaluateOptions`."""
+    return compute(model, data, options)
+
+
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """The arguments of `onlineml.evaluate`, whatever the task; see there."""
+    """The arguments of `onlineml.evaluate`, whatever the task; see there.
+
+    Attributes:
+        compute: calls a function of a model, a manifest and options that returns a model's outputs as arrays, where
+            ``rows`` are those of the manifest and the first axis of each may be joined; a cluster does it part by part.
+    """
 
     split: str
     slices: Sequence[str] | None
@@ -54,6 +72,7 @@ class EvaluateOptions:
     seed: int
     max_bad: float
     engine: str = "eager"
+    compute: Callable[[Compute, Any, Manifest, EvaluateOptions], Arrays] = compute_here
 
     def __post_init__(self) -> None:
         one_of("split", self.split, SPLITS)

@@ -160,7 +160,9 @@ def _path_column(names: list[str]) -> str:
 
 
 def _expand(image: Any, position: int, storage_options: Options) -> Iterator[Item]:
-    if isinstance(image, (bytes, bytearray, memoryview)):
+    if isinstance(image, Item):
+        yield image
+    elif isinstance(image, (bytes, bytearray, memoryview)):
         yield Item(f"bytes:{position}", bytes(image))
     elif isinstance(image, (str, os.PathLike, Location)):
         yield from _stored(Location.of(image, storage_options))

@@ -31,6 +31,9 @@ _started: list[subprocess.Popen[bytes]] = []  # polled, so that ended ones do no
 class Executor(Protocol):
     """Starts and stops jobs. Any object with these members is one.
 
+    It may also have a method ``output(handle)`` that returns, as text, what the program wrote before it opened its
+    run's own log, where the program cannot write to the file ``log``.
+
     Attributes:
         name: stored in the run's record.
     """

@@ -98,9 +98,11 @@ class Job:
         """The last lines of its output; if it failed before opening its log, of its process's output."""
         text = self.run.log(last_bytes=_TAIL_BYTES)
         if not text:
-            first = first_log(self.run, snapshot(self.run).attempt)
+            seen, asked = snapshot(self.run), getattr(self.executor, "output", None)
             with contextlib.suppress(OSError):  # there may be none
-                text = first.read_text(encoding="utf-8", errors="replace")
+                text = first_log(self.run, seen.attempt).read_text(encoding="utf-8", errors="replace")
+            if not text and asked is not None and seen.handle:
+                text = str(asked(seen.handle))
         return "\n".join(text.splitlines()[-lines:])
 
     @click

@@ -17,9 +17,10 @@ from onlineml.storage.io import exists
 from onlineml.storage.location import Location, Options
 from onlineml.storage.patience import background
 from onlineml.tasks.base import VisionModule
+from onlineml.training.elsewhere import train_elsewhere
 from onlineml.training.progress import check_progress, stopping_on_interrupt, tell
 from onlineml.training.rehearsal import doubts, rehearse
-from onlineml.training.team import Team
+from onlineml.training.team import Team, check_engine
 from onlineml.training.training import Training
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pytorch_lightning.loggers import Logger
 
     from onlineml.data.loading.lightning import pl
+    from onlineml.training.engine import Engine
     from onlineml.training.processes import Processes
     from onlineml.training.progress import Progress
     from onlineml.training.trainer import Strategy
@@ -53,6 +55,7 @@ def fit(
     devices: int | Sequence[int] | Literal["auto"] = "auto",
     num_nodes: int = 1,
     strategy: Strategy = "auto",
+    engine: Engine | None = None,
     logger: Logger | Sequence[Logger] | None = None,
     callbacks: Sequence[pl.Callback] = (),
     storage_options: Options = None,
@@ -84,6 +87,8 @@ def fit(
         num_nodes: machines; several take a script that torchrun or SLURM starts on each.
         strategy: ``"auto"`` or ``"ddp"``; Lightning's ``"ddp_find_unused_parameters_true"`` is for a network of your
             own that does not use all of its parameters in each step.
+        engine: trains on other machines, such as `onlineml.ray.RayTrain`, which then decides devices, nodes and
+            strategy; the model gets the weights at the end. None trains here.
         logger: a Lightning logger, or several; each gets the run's spec and every row of its metrics.
         callbacks: an additional Lightning callback, or several.
         storage_options: of the filesystem, if ``run`` is a URL.
@@ -110,20 +115,23 @@ def fit(
     _check_task(model, datamodule)
     _check_classes(model, datamodule)
     loggers, callbacks = _listed("logger", logger, "log_metrics"), _listed("callbacks", callbacks, "on_train_start")
+    check_engine(engine, given={"devices": devices, "num_nodes": num_nodes, "strategy": strategy})
     team = Team.of(
         precision=precision, accelerator=accelerator, devices=devices, num_nodes=num_nodes, strategy=strategy
     )
-    _check_images(datamodule, patience=patience, n_processes=team.n)
+    _check_images(datamodule, patience=patience, n_processes=team.n if engine is None else engine.n)
     rehearse(model, datamodule)
     if epochs is None and budget_s is None:
         epochs = _EPOCHS
     trainer = {"precision": precision, "accelerator": accelerator, "devices": team.devices, "strategy": strategy}
     call = _Call(model, datamodule, epochs, budget_s, patience, ema, loggers, callbacks, trainer)
-    return team.run(
-        call.train,
-        opened=lambda: _open_run(run, _spec(model, datamodule, epochs=epochs, budget_s=budget_s), storage_options),
-        progress=progress,
-    )
+
+    def opened() -> Run:
+        return _open_run(run, _spec(model, datamodule, epochs=epochs, budget_s=budget_s), storage_options)
+
+    if engine is None:
+        return team.run(call.train, opened=opened, progress=progress)
+    return train_elsewhere(engine, call.train, opened(), model=model, datamodule=datamodule, progress=progress)
 
 
 @dataclass(frozen=True)
@@ -140,13 +148,14 @@ class _Call:
     callbacks: list[Any]
     trainer: dict[str, Any]
 
-    def train(self, record: Run, processes: Processes, progress: Progress) -> None:
+    def train(self, record: Run, processes: Processes, progress: Progress, devices: Any = None) -> None:
         """Train in one of the processes.
 
         Args:
             record: the run in the first one, else one that nobody reads.
             processes: which of them this one is.
             progress: in the first one.
+            devices: for Lightning, where an engine decides them.
         """
         model, datamodule = self.model, self.datamodule
         with tempfile.TemporaryDirectory(prefix="onlineml-") as folder:
@@ -169,7 +178,7 @@ class _Call:
                     loggers=self.loggers,
                     callbacks=self.callbacks,
                 )
-                training.execute(**self.trainer)
+                training.execute(**self.trainer | ({} if devices is None else {"devices": devices}))
 
 
 def _listed(name: str, given: Any, method: str) -> list[Any]:

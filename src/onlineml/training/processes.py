@@ -21,7 +21,7 @@ from onlineml.errors import OnlineMLError, StoppedError, TrainingError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["ALONE", "Processes", "connected", "launched_by_others", "launchers_store"]
+__all__ = ["ALONE", "Processes", "connected", "groups_store", "launched_by_others", "launchers_store"]
 
 T = TypeVar("T")
 
@@ -224,5 +224,17 @@ def launched_by_others() -> Processes | None:
 def launchers_store() -> Any:
     """The store of the processes of a launcher, as torch's environment variables name it, for the next training."""
     torchs: Any = distributed
+    if distributed.is_initialized():  # the port that the variables name is taken
+        return groups_store(distributed.get_rank(), distributed.get_world_size())
     store, _, _ = next(torchs.rendezvous("env://"))
     return torchs.PrefixStore(f"onlineml-{next(_numbers)}", store)
+
+
+def groups_store(rank: int, n: int) -> Any:
+    """A new store of processes that torch's process group connects already."""
+    torchs: Any = distributed
+    host = os.environ["MASTER_ADDR"]
+    made = torchs.TCPStore(host, 0, n, is_master=True, wait_for_workers=False) if rank == 0 else None
+    given = [None if made is None else made.port]
+    distributed.broadcast_object_list(given, src=0)
+    return torchs.TCPStore(host, given[0], n, is_master=False, wait_for_workers=False) if made is None else made

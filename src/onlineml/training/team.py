@@ -1,4 +1,4 @@
-"""The processes that a training takes, and who starts them: nobody, `fit`, or torchrun and SLURM."""
+"""The processes that a training takes, and who starts them: nobody, `fit`, torchrun and SLURM, or an engine."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from onlineml.training.trainer import check_trainer
 from onlineml.training.training import CALL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from onlineml.training.engine import Engine
     from onlineml.training.progress import Progress
 
-__all__ = ["Team"]
+__all__ = ["Team", "assist", "check_engine"]
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class Team:
         record = opened()
         with ExitStack() as stack:
             with record.recorded(call=CALL):
-                follow = partial(_assist, train)
+                follow = partial(assist, train)
                 made = started(follow, self.n, on_gpu=self.on_gpu, stop=lambda: record.stop_requested)
                 processes = stack.enter_context(made)
             train(record, processes, progress)
@@ -112,11 +113,31 @@ class Team:
                 train(record, processes, progress)
                 return record
             found = processes.share(opened)
-            _assist(train, processes)
+            assist(train, processes)
             return found
 
 
-def _assist(train: Callable[[Run, Processes, Progress], None], processes: Processes) -> None:
-    """Train in another than the first process, with a record that nobody reads."""
+def assist(train: Callable[..., None], processes: Processes, devices: Any = None) -> None:
+    """Train in another than the first process, with a record that nobody reads; ``devices`` as for an engine."""
     with tempfile.TemporaryDirectory(prefix="onlineml-") as folder:
-        train(Run.create(Path(folder) / f"run-{os.getpid()}"), processes, "none")
+        train(Run.create(Path(folder) / f"run-{os.getpid()}"), processes, "none", devices)
+
+
+def check_engine(engine: Engine | None, *, given: Mapping[str, Any]) -> None:
+    """Refuse arguments of `onlineml.fit` that an engine decides.
+
+    Args:
+        engine: None for none.
+        given: the arguments by name, as they were given.
+
+    Raises:
+        ConfigError: one is not its default, or torchrun or SLURM started this process.
+    """
+    if engine is None:
+        return
+    if not callable(getattr(engine, "run", None)):
+        raise ConfigError(f"engine={engine!r}: expected an engine, such as onlineml.ray.RayTrain(4)")
+    if wrong := [f"{name}={value!r}" for name, value in given.items() if value not in ("auto", 1)]:
+        raise ConfigError(f"{', '.join(wrong)}: the engine decides this; leave it out, or train without engine=")
+    if launched_by_others() is not None:
+        raise ConfigError("torchrun or SLURM started this process: expected engine=None, as it starts them all")
