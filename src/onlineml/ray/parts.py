@@ -1,7 +1,8 @@
 """Work on many images in parts: what is to be done is written first, and each part's result once, when it is whole.
 
-A folder holds ``images.parquet``, with a row group for each part; ``plan.json``, written after it, which says what is
-done with them; and the results, ``part-00000.parquet`` and so on. Whoever calls again does what is missing.
+A folder holds ``images-0000.parquet`` and so on, with a row group for each of some parts; ``plan.json``, written after
+them, which says what is done with the images; and the results, ``part-00000.parquet`` and so on. Whoever calls again
+does what is missing.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Parts"]
 
-_PLAN, _IMAGES = "plan.json", "images.parquet"
+_PLAN = "plan.json"
+_TOGETHER = 100  # parts whose images are in one file: who reads one part reads where all parts of its file begin
 
 
 @dataclass(frozen=True)
@@ -91,9 +93,9 @@ class Parts:
 
     def images(self, part: int) -> pa.Table:
         """The rows of a part's images."""
-        file = self.folder / _IMAGES
+        file = self.folder / _images_name(part)
         with reading_parquet(file), io.open_file(file) as opened:
-            return pq.ParquetFile(opened).read_row_group(part)
+            return pq.ParquetFile(opened).read_row_group(part % _TOGETHER)
 
     def commit(self, part: int, data: bytes) -> None:
         """Write the result of a part, unless somebody else has."""
@@ -107,10 +109,16 @@ class Parts:
         return io.read_bytes(self.folder / self.name(part))
 
 
+def _images_name(part: int) -> str:
+    """The name of the file with the images of a part."""
+    return f"images-{part // _TOGETHER:04}.parquet"
+
+
 def _begun(folder: Location, facts: Mapping[str, Any], images: pa.Table, part_size: int) -> dict[str, Any]:
-    buffer = streams.BytesIO()
-    pq.write_table(images, buffer, row_group_size=part_size)
-    io.write_bytes(folder / _IMAGES, buffer.getvalue())
+    for first in range(0, -(-len(images) // part_size), _TOGETHER):
+        buffer = streams.BytesIO()
+        pq.write_table(images.slice(first * part_size, _TOGETHER * part_size), buffer, row_group_size=part_size)
+        io.write_bytes(folder / _images_name(first), buffer.getvalue())
     plan = {"facts": dict(facts), "n_images": len(images), "part_size": part_size}
     try:
         io.create_bytes(folder / _PLAN, json.dumps(plan, indent=2, ensure_ascii=False).encode())
