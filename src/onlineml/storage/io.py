@@ -235,8 +235,9 @@ def list_files(url: Url, *, recursive: bool = True, storage_options: Options = N
     local = at.local
     with translated(at, needs="list"):
         if local is not None:
+            start, of = inside(at.url, ""), local_files.version_of
             found = [
-                FileInfo(inside(at.url, path), path, stat.st_size, local_files.version_of(stat), stat.st_mtime)
+                FileInfo(start + path, path, stat.st_size, of(stat), stat.st_mtime)
                 for path, stat in local_files.list_files(local, recursive=recursive)
             ]
         else:

@@ -251,5 +251,5 @@ def _delete_below(folder: str, path: str) -> None:
 
 def _is_temporary(name: str) -> bool | None:
     """Return whether a name is one of `name_beside`; None for the locks of `swap`."""
-    found = _TEMPORARY.fullmatch(name)
+    found = _TEMPORARY.fullmatch(name) if name.startswith(".") else None
     return found is not None if found is None or found[1] != _LOCK else None

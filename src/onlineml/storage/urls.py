@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, unquote
 from onlineml.errors import URLS, DataError, without_credentials
 
 __all__ = [
+    "URL_START",
     "inside",
     "is_listable",
     "is_secret_name",
@@ -26,7 +27,8 @@ __all__ = [
     "text",
 ]
 
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*(?:://|::)")
+URL_START = r"[A-Za-z][A-Za-z0-9+.\-]*(?:://|::)"
+_SCHEME = re.compile(URL_START)
 _LOCAL_SCHEMES = ("file://", "local://")
 _PLAIN_PATH = re.compile(r"[\w-][\w. -]*(?:/[\w-][\w. -]*)*")  # a relative path that needs no further look
 _CHAIN = re.compile(r"::(?=[A-Za-z][A-Za-z0-9+.\-]*(?:://|::))")  # between the URLs of fsspec's chained ones

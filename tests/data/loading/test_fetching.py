@@ -17,6 +17,7 @@ from onlineml.data.loading import fetching
 from onlineml.data.loading.datasets import ImageDataset, ImageRows
 from onlineml.data.loading.fetching import Fetcher
 from onlineml.data.loading.loaders import BatchKeys, BatchOrder, Loader
+from onlineml.data.loading.texts import Texts
 from onlineml.data.manifest.manifest import Manifest
 from onlineml.errors import NotFoundError
 from onlineml.storage import io
@@ -37,7 +38,8 @@ pytestmark = [
 
 
 def _rows(urls: list[str], **options: Any) -> ImageRows:
-    return ImageRows(urls, urls, np.zeros(len(urls), np.int64), None, **options)
+    texts = {name: Texts(values) for name, values in options.items()}
+    return ImageRows(Texts(urls), Texts(urls), np.zeros(len(urls), np.int64), None, **texts)
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from onlineml.data.augment.classification import Augmenter
 from onlineml.data.loading.datasets import ImageDataset, ImageRows
 from onlineml.data.loading.loaders import BatchOrder, Loader, prefetch
+from onlineml.data.loading.texts import Texts
 from onlineml.errors import ConfigError
 from picture_files import noise, pool
 from processes import LONG_S
@@ -38,7 +39,7 @@ N = 26
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> ImageRows:
     manifest = pool(tmp_path_factory.mktemp("pool"), [noise(i) for i in range(N)])
-    return ImageRows([str(i) for i in manifest.column("image_id")], manifest.urls(), manifest.label_ids(), None)
+    return ImageRows(Texts(manifest.table["image_id"]), Texts(manifest.urls()), manifest.label_ids(), None)
 
 
 def _loader(rows: ImageRows, *, num_workers: int = 0, seed: int = 5, **options) -> Loader:
@@ -268,7 +269,9 @@ def test_the_thread_ends_when_the_bad_are_too_many_though_the_error_is_kept(rows
         raise ValueError(f"{bad[0].image_id} is bad")
 
     (tmp_path / "empty.png").write_bytes(b"")
-    some = ImageRows(["broken", *rows.image_ids], [str(tmp_path / "empty.png"), *rows.urls], np.zeros(27, int), None)
+    some = ImageRows(
+        Texts(["broken", *rows.image_ids]), Texts([str(tmp_path / "empty.png"), *rows.urls]), np.zeros(27, int), None
+    )
     loader = Loader(ImageDataset(some, size_hw=(12, 12)), BatchOrder(np.arange(27), batch_size=2), on_bad=refuse)
     with pytest.raises(ValueError, match="broken is bad") as caught:
         list(loader)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+
+from onlineml.data.manifest.repeated import rows_of_repeated
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -27,12 +28,7 @@ def propagate_to_duplicates(manifest: Manifest, human_annotated: npt.NDArray[np.
         human_annotated: (N,) whether a person annotated the image.
     """
     copies: dict[str, list[int]] = {}
-    repeated = pc.value_counts(manifest.table["sha256"].drop_null())
-    repeated = repeated.filter(pc.greater(repeated.field("counts"), 1)).field("values")
-    among = np.zeros(0, dtype=bool)
-    if len(repeated):
-        among = pc.is_in(manifest.table["sha256"], value_set=repeated).to_numpy().astype(bool)
-    for row in np.flatnonzero(among).tolist():
+    for row in rows_of_repeated(manifest.table["sha256"]).tolist():
         copies.setdefault(manifest.table["sha256"][row].as_py(), []).append(row)
     columns = manifest.kind.value_columns(manifest.table)
     source = np.arange(len(manifest))

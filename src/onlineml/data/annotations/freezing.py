@@ -143,14 +143,14 @@ def _check_table(
     for name in ("sha256", "width", "height"):
         filled = filled.with_column(name, pc.coalesce(manifest.table[name], seen[name].take(places)))
     filled = propagate_to_duplicates(filled, human_annotated)
-    codes = seen["findings"].take(places).to_pylist()
-    found = [
-        [
-            *problems.get(image_id, ()),
-            *(Finding(code, POLICIES[code].outcome, POLICIES[code].text) for code in own or ()),
-        ]
-        for image_id, own in zip(filled.table["image_id"].to_pylist(), codes, strict=True)
-    ]
+    codes = seen["findings"].take(places)
+    some = pc.greater(pc.coalesce(pc.list_value_length(codes), 0), 0)
+    some = pc.or_(some, pc.is_in(filled.table["image_id"], value_set=pa.array(list(problems), pa.string())))
+    found: list[list[Finding]] = [[] for _ in range(len(filled))]
+    for row in np.flatnonzero(mask_of(some)).tolist():
+        found[row] += problems.get(filled.table["image_id"][row].as_py(), ())
+        told_of = codes[row].as_py() or ()
+        found[row] += [Finding(code, POLICIES[code].outcome, POLICIES[code].text) for code in told_of]
     result = finalize(filled, found, max_bad=max_bad, told=told)
     notes = tuple(f"{text}; {FINDINGS_LISTED}" for text in result.left_out())
     return replace(result, manifest=replace(result.manifest, notes=notes))

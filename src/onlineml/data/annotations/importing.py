@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from onlineml.data.annotations.admission import FOLDERS, INDIRECT, are_readers_o
 from onlineml.data.annotations.entries import mask_of, one_chunk
 from onlineml.data.annotations.images import all_images
 from onlineml.data.manifest.examples import examples
+from onlineml.data.manifest.repeated import repeated_values
 from onlineml.data.manifest.splits import assign_splits
 from onlineml.errors import DataError
 from onlineml.storage.location import Location
@@ -166,27 +166,30 @@ def recorded(urls: Sequence[str], project: Location) -> list[str]:
             machine and the project is elsewhere, and it cannot be noted here that this user reads them, or are of a
             filesystem that opens other files.
     """
-    found = [absolute(url).removeprefix(f"{project.url}/") for url in urls]
-    shown = [redacted(one) for one in found if storable(one) != one]
+    own = f"{project.url}/"
+    found = [absolute(url).removeprefix(own) for url in urls]
+    texts = pa.array(found, pa.string())
+    among = texts.filter(pc.match_substring(texts, ":")).to_pylist()  # a path tells nobody a secret
+    shown = [redacted(one) for one in among if storable(one) != one]
     if shown:
         raise DataError(
             f"{count(len(shown), 'address contains', 'addresses contain')} a password, a token or a signature, "
             f"which a project does not record: {examples(shown)}; give credentials in the environment or in "
             "storage_options, or copy the images with project.images.upload_files"
         )
-    if indirect := [one for one in found if re.search(INDIRECT, one)]:
+    if indirect := texts.filter(pc.match_substring_regex(texts, INDIRECT)).to_pylist():
         raise DataError(
             f"{count(len(indirect), 'address is', 'addresses are')} of a filesystem that opens other files: "
             f"{examples(indirect)}; copy the images with project.images.upload_files"
         )
-    own = [one for one, is_own in zip(found, are_readers_own(found, project=project), strict=True) if is_own]
+    theirs = [one for one, is_own in zip(found, are_readers_own(found, project=project), strict=True) if is_own]
     try:
-        if own:
-            note_folders(own, project=project)
+        if theirs:
+            note_folders(theirs, project=project)
     except OSError as err:
         raise DataError(
-            f"{count(len(own), 'image is')} on this machine, but {project} is not: {examples(own)}; copy them with "
-            f"project.images.upload_files or, if everybody has them there, set {FOLDERS}=<their folder> everywhere"
+            f"{count(len(theirs), 'image is')} on this machine, but {project} is not: {examples(theirs)}; copy them "
+            f"with project.images.upload_files or, if everybody has them there, set {FOLDERS}=<their folder> everywhere"
         ) from err
     return found
 
@@ -194,8 +197,7 @@ def recorded(urls: Sequence[str], project: Location) -> list[str]:
 def _require_one_row_each(uris: pa.ChunkedArray) -> None:
     if pc.count_distinct(uris).as_py() == len(uris):
         return
-    counts = pc.value_counts(one_chunk(uris))
-    repeated = counts.filter(pc.greater(counts.field("counts"), 1)).field("values").to_pylist()
+    repeated = repeated_values(uris).to_pylist()
     raise DataError(
         f"{count(len(repeated), 'address occurs', 'addresses occur')} more than once, but an address stands for one "
         f"image; leave one row each: {examples(repeated)}"

@@ -9,7 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -18,12 +18,16 @@ from onlineml.arguments.counted import part_of
 from onlineml.data.checks.table import CheckTable, Finding, findings_table
 from onlineml.data.images.budget import MAX_PIXELS
 from onlineml.data.images.decode import POLICIES, decode, may_need_much_memory
+from onlineml.data.manifest.repeated import rows_of_repeated
 from onlineml.data.manifest.splits import SPLITS
 from onlineml.errors import BadImageError, NotFoundError, TooManyBadImagesError
 from onlineml.storage import io
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from onlineml.data.manifest.manifest import Manifest
 
@@ -209,29 +213,31 @@ def _add_changed(found: list[list[Finding]], looks: Sequence[_Look], manifest: M
 
 
 def _add_duplicates(found: list[list[Finding]], manifest: Manifest) -> None:
-    copies: dict[str, list[int]] = {}
-    for row, digest in enumerate(manifest.table["sha256"].to_pylist()):
-        if digest is not None:
-            copies.setdefault(digest, []).append(row)
-    repeated = [rows for rows in copies.values() if len(rows) > 1]
-    if not repeated:
+    among = rows_of_repeated(manifest.table["sha256"])
+    if not len(among):
         return
-    uris, splits = (manifest.table[name].to_pylist() for name in ("uri", "split"))
+    names = ("sha256", "uri", "split")
+    digests, uris, splits = (_by_row(manifest.table[name], among) for name in names)
+    copies: dict[str, list[int]] = {}
+    for row, digest in digests.items():
+        copies.setdefault(digest, []).append(row)
     contradiction = manifest.kind.contradiction(manifest)
-    for rows in repeated:
+    for rows in copies.values():
         for row, finding in _duplicate_findings(rows, uris, splits, contradiction(rows)):
             found[row].append(finding)
 
 
 def _add_divided_groups(found: list[list[Finding]], manifest: Manifest) -> None:
     """Report the images of groups in several splits that are not in the split with most of the group."""
-    pairs = list(zip(*(manifest.table[name].to_pylist() for name in ("group", "split")), strict=True))
+    among = rows_of_repeated(manifest.table["group"])
+    groups, splits = (_by_row(manifest.table[name], among) for name in ("group", "split"))
     splits_of: dict[str, dict[str, int]] = {}
-    for group, split in pairs:
+    for row, split in splits.items():
         if split is not None:
-            own = splits_of.setdefault(group, {})
+            own = splits_of.setdefault(groups[row], {})
             own[split] = own.get(split, 0) + 1
-    for row, (group, split) in enumerate(pairs):
+    for row, split in splits.items():
+        group = groups[row]
         own = splits_of.get(group, {})
         if len(own) > 1 and split is not None and split != max(own, key=own.__getitem__):
             counts = ", ".join(f"{own[name]:,} in {name}" for name in SPLITS if name in own)
@@ -239,8 +245,13 @@ def _add_divided_groups(found: list[list[Finding]], manifest: Manifest) -> None:
             found[row].append(Finding("group_across_splits", POLICIES["group_across_splits"].outcome, text))
 
 
+def _by_row(column: Any, rows: NDArray[np.int64]) -> dict[int, Any]:
+    """The values of some rows."""
+    return dict(zip(rows.tolist(), column.take(pa.array(rows)).to_pylist(), strict=True))
+
+
 def _duplicate_findings(
-    rows: list[int], all_uris: Sequence[str], all_splits: Sequence[str | None], contradiction: str
+    rows: list[int], all_uris: Mapping[int, str], all_splits: Mapping[int, str | None], contradiction: str
 ) -> Iterator[tuple[int, Finding]]:
     uris, splits = ({row: values[row] for row in rows} for values in (all_uris, all_splits))
     others = {row: next(uris[other] for other in rows if other != row) for row in rows}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from onlineml.data.annotations.entries import mask_of
 from onlineml.data.kinds.base import AnnotationKind, checked_scores
 from onlineml.data.manifest.edits import NO_SPLIT, UNLABELLED, require_known, rows_of
 from onlineml.data.manifest.splits import SPLITS
@@ -15,6 +16,7 @@ from onlineml.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    import numpy as np
     import numpy.typing as npt
 
     from onlineml.data.annotations.entries import Entries, Rows
@@ -63,8 +65,7 @@ class LabelKind(AnnotationKind):
         return {"label": pa.array(column, pa.string())}
 
     def differ(self, old: pa.Table, new: pa.Table) -> npt.NDArray[np.bool_]:
-        left, right = (table["label"].fill_null("").to_numpy(zero_copy_only=False) for table in (old, new))
-        return np.asarray(left != right, dtype=bool)
+        return mask_of(pc.not_equal(*(table["label"].fill_null("") for table in (old, new))))
 
     def in_words(self, record: Mapping[str, Any]) -> str:
         if record.get("label") is None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, get_args
 from onlineml.arguments.checks import one_of
 from onlineml.data.augment.classification import Augment, Augmenter, Flips, training_scale
 from onlineml.data.loading.datamodules import ImageDataModule
-from onlineml.data.loading.datasets import ImageDataset
+from onlineml.data.loading.datasets import ImageDataset, ImageRows
 
 if TYPE_CHECKING:
     import os
@@ -111,7 +111,7 @@ class ClassificationDataModule(ImageDataModule):
     def _dataset(self, _rows: NDArray[np.int64], *, augmented: bool) -> ImageDataset:
         augmenter = copy.deepcopy(self.augmenter) if augmented else None
         return ImageDataset(
-            self._image_rows(self.labels),
+            ImageRows.of(self.manifest, self.labels),
             size_hw=self.size_hw,
             augmenter=augmenter,
             cache=self._cache,

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
+import pyarrow.compute as pc
 
 from onlineml.arguments.checks import flag, instance, share, whole
 from onlineml.arguments.checks import seed as seed_
 from onlineml.arguments.counted import part_of
-from onlineml.data.loading.datasets import BadRow, ImageRows
-from onlineml.data.loading.decoded_cache import DecodedCache
+from onlineml.data.loading.datasets import BadRow
+from onlineml.data.loading.decoded_cache import DecodedCache, cache_names
 from onlineml.data.loading.lightning import BothLightningDataModule
 from onlineml.data.loading.loaders import BatchOrder, Loader
 from onlineml.data.manifest.manifest import Manifest
@@ -80,26 +81,15 @@ class ImageDataModule(BothLightningDataModule):
         self.seed, self.max_bad, self.balance = seed_("seed", seed), share("max_bad", max_bad), flag("balance", balance)
         self._findings: dict[str, dict[str, BadRow]] = {}  # by split, then by image_id
         self._usable = manifest.kind.is_annotated(manifest.table)
-        self._splits = np.asarray(manifest.column("split"), dtype=object)
 
     def __str__(self) -> str:
         """A line for people: Lightning's asks each loader for its dataset, in a form of its own."""
         height, width = self.size_hw
         return f"{type(self).__name__} of {width} x {height} pixels, batches of {self.batch_size}: {self.manifest}"
 
-    def _image_rows(self, labels: NDArray[Any]) -> ImageRows:
-        """Return the rows that a dataset reads, with N labels, or rows of labels, in the format of batches."""
-        manifest = self.manifest
-        ids = [str(image_id) for image_id in manifest.column("image_id")]
-        return ImageRows(
-            ids, manifest.urls(), labels, manifest.storage_options, manifest.versions(), manifest.digests()
-        )
-
-    def _cache_names(self) -> list[str]:
-        """Names of the images for a `DecodedCache`."""
-        # with URLs and versions: ids may be chosen by the user, and be 0, 1, … in two manifests
-        columns = (self.manifest.column("image_id"), self.manifest.column("version"), self.manifest.urls())
-        return [f"{i}\0{version}\0{url}" for i, version, url in zip(*columns, strict=True)]
+    def _cache_variant(self) -> str:
+        """Return what else names an image in the cache, where there are several kinds of pixels at one scale."""
+        return ""
 
     def _decoded_cache(
         self,
@@ -113,7 +103,8 @@ class ImageDataModule(BothLightningDataModule):
         if not flag("cache", cache) or not len(self.manifest):
             return None
         where = None if cache_dir is None else Path(cache_dir)
-        return DecodedCache(self._cache_names(), short_side=short_side, inside_hw=inside_hw, folder=where)
+        names = cache_names(self.manifest, self._cache_variant())
+        return DecodedCache(names, short_side=short_side, inside_hw=inside_hw, folder=where)
 
     def settings(self) -> dict[str, Any]:
         """Its augmentation and the like, as values of JSON, which the training of a successor keeps."""
@@ -121,7 +112,11 @@ class ImageDataModule(BothLightningDataModule):
 
     def rows_of(self, split: str) -> NDArray[np.int64]:
         """Usable rows of the manifest in ``split``, (n,) int64."""
-        return np.flatnonzero((self._splits == split) & self._usable)
+        return np.flatnonzero(self._in_split(split) & self._usable)
+
+    def _in_split(self, split: str) -> NDArray[np.bool_]:
+        """(N,) which images are in a split."""
+        return np.asarray(pc.fill_null(pc.equal(self.manifest.table["split"], split), False), dtype=bool)
 
     def required_rows(self, split: str) -> NDArray[np.int64]:
         """Usable rows of the manifest in ``split``, (n,) int64; at least one.
@@ -131,7 +126,8 @@ class ImageDataModule(BothLightningDataModule):
         """
         rows = self.rows_of(split)
         if not len(rows):
-            have = {str(s): len(self.rows_of(s)) for s in sorted(set(self._splits) - {None})}
+            known = sorted({*self.manifest.table["split"].unique().to_pylist()} - {None})
+            have = {name: len(self.rows_of(name)) for name in known}
             raise DataError(
                 f"the split {split!r} has no annotated images; the manifest of {len(self.manifest)} images has "
                 f"{have}; assign images to it, or call Manifest.with_splits()"

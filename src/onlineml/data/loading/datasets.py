@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
@@ -17,7 +17,9 @@ from onlineml.arguments.counted import count
 from onlineml.data.augment.classification import Augmenter, kept_for_training, training_scale
 from onlineml.data.images.decode import decode, may_need_much_memory
 from onlineml.data.loading.fetching import Fetcher
+from onlineml.data.loading.texts import Texts
 from onlineml.data.loading.threads import AT_WORK, augmented, opencv_threads
+from onlineml.data.manifest.schema import url_column, version_column
 from onlineml.errors import BadImageError, ChangedError, NotFoundError
 from onlineml.storage.cache import byte_cache
 from onlineml.storage.location import Confidential
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from onlineml.data.loading.decoded_cache import DecodedCache
+    from onlineml.data.manifest.manifest import Manifest
     from onlineml.storage.location import Options
 
 __all__ = [
@@ -72,22 +75,29 @@ class ImageRows(Confidential):
     """The columns of a manifest needed for reading.
 
     Attributes:
-        image_ids, urls: one string per image.
+        image_ids, urls: one text per image.
         labels: (N,) int64, or (N, C) float32 of images with sets of labels.
         storage_options: of the filesystem; contains secrets, so it is never shown.
         versions: version of each image, see `onlineml.Manifest.versions`; if empty, bytes are not cached.
         digests: the sha256 that each content must have, or ``""``; empty: any.
     """
 
-    image_ids: Sequence[str]
-    urls: Sequence[str]
+    image_ids: Texts
+    urls: Texts
     labels: NDArray[Any]
     storage_options: Options
-    versions: Sequence[str] = ()
-    digests: Sequence[str] = ()
+    versions: Texts = field(default_factory=Texts)
+    digests: Texts = field(default_factory=Texts)
+
+    @classmethod
+    def of(cls, manifest: Manifest, labels: NDArray[Any]) -> ImageRows:
+        """Return those of a manifest, with N labels, or rows of labels, in the format of batches."""
+        table, urls = manifest.table, Texts(url_column(manifest.table, root=manifest.root))
+        versions, digests = Texts(version_column(table)), Texts(table["sha256"])
+        return cls(Texts(table["image_id"]), urls, labels, manifest.storage_options, versions, digests)
 
     def _without_credentials(self) -> dict[str, Any]:
-        return {"urls": [*map(storable, self.urls)], "storage_options": None}
+        return {"urls": Texts(map(storable, self.urls)), "storage_options": None}
 
     def __repr__(self) -> str:
         return f"ImageRows({count(len(self.urls), 'image')})"
@@ -127,7 +137,8 @@ class ImageReader:
         """Open the caches, so that processes that are started next need not tell that one cannot be used."""
         if self.cache is not None:
             self.cache.is_usable()
-        if self.rows.versions and any(local_path(url) is None for url in self.rows.urls):
+        # a path from the root on is local, as nearly all are or none
+        if self.rows.versions and any(local_path(url) is None for url in self.rows.urls.matching("^[^/]|:")):
             cache = byte_cache()
             if cache is not None:
                 cache.is_usable()
@@ -213,8 +224,6 @@ class ImageDataset(Dataset[ImageBatch]):
         self.cache = cache
         keep = partial(_kept, size_hw=size_hw, whole=whole)
         self.reader = ImageReader(rows, min_side=training_scale(size_hw), keep=keep, cache=cache)
-        # independent of an image's position, so that adding images does not change the augmentation of others
-        self.image_keys = np.array([image_key(i) for i in rows.image_ids], dtype=np.uint64)
 
     def __len__(self) -> int:
         return len(self.rows.urls)
@@ -236,13 +245,16 @@ class ImageDataset(Dataset[ImageBatch]):
         images, bad = self.reader.load([index for _, index in keys], upcoming)
         rows = np.array([index for _, index in keys if index in images], dtype=np.int64)
         shown, epoch = [images[i].pixels for i in rows.tolist()], keys[0][0] if keys else 0
-        augment = partial(self.augmenter, shown, epoch=epoch, image_keys=self.image_keys[rows])
+        ids = [self.rows.image_ids[i] for i in rows.tolist()]
+        # independent of an image's position, so that adding images does not change the augmentation of others
+        image_keys = np.array([image_key(image_id) for image_id in ids], dtype=np.uint64)
+        augment = partial(self.augmenter, shown, epoch=epoch, image_keys=image_keys)
         pixels = augmented(augment)
         return {
             "image": torch.from_numpy(pixels).permute(0, 3, 1, 2),
             "label": torch.from_numpy(self.rows.labels[rows]),
             "index": torch.from_numpy(rows),
-            "image_id": np.array([self.rows.image_ids[i] for i in rows], dtype=object),
+            "image_id": np.array(ids, dtype=object),
             "bad": bad,
         }
 

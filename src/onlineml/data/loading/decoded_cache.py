@@ -14,7 +14,10 @@ import zlib
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
+import pyarrow.compute as pc
 
+from onlineml.data.loading.texts import Texts
+from onlineml.data.manifest.schema import joined_texts, url_column
 from onlineml.errors import ConfigError
 from onlineml.storage.cache import limit_from_environment, make_private, own_cache
 
@@ -24,14 +27,24 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["DecodedCache", "default_folder"]
+    from onlineml.data.manifest.manifest import Manifest
+
+__all__ = ["DecodedCache", "cache_names", "default_folder"]
 
 _VERSION = "3"  # of the layout and the decoding: increase it when either changes
 _ABANDONED_S = 3600.0  # a file is created within seconds
+_HASHED_AT_ONCE = 65_536  # ids
 _HEADER = np.dtype(
     [("height", "<u2"), ("width", "<u2"), ("crc32", "<u4"), ("original_height", "<u4"), ("original_width", "<u4")]
 )
 _told: set[Path] = set()  # folders that cannot be used, of which this process or its parent has told
+
+
+def cache_names(manifest: Manifest, variant: str = "") -> Texts:
+    """(N,) names of images for a `DecodedCache`, with their URLs and versions: ids may be 0, 1, … in two manifests."""
+    ids, versions = manifest.table["image_id"], pc.fill_null(manifest.table["version"], "None")
+    urls = url_column(manifest.table, root=manifest.root)
+    return Texts(joined_texts(ids, versions, joined_texts(urls, variant), by="\0"))
 
 
 def default_folder() -> Path:
@@ -69,8 +82,10 @@ class DecodedCache:
         limit_bytes: int | None = None,
     ) -> None:
         scale, pixels = _slot(short_side, inside_hw)
-        digest = hashlib.sha256(f"{_VERSION} {scale}\n".encode() + "\n".join(image_ids).encode()).hexdigest()
-        self.path = (folder or default_folder()) / f"{digest[:32]}-{scale}.u8"
+        digest = hashlib.sha256(f"{_VERSION} {scale}\n".encode())
+        for start in range(0, len(image_ids), _HASHED_AT_ONCE):
+            digest.update(("\n" * bool(start) + "\n".join(image_ids[start : start + _HASHED_AT_ONCE])).encode())
+        self.path = (folder or default_folder()) / f"{digest.hexdigest()[:32]}-{scale}.u8"
         self.slot_bytes = pixels * 3
         self.limit_bytes = limit_bytes
         self.n_images = len(image_ids)

@@ -14,7 +14,7 @@ from onlineml.data.augment.detection_geometry import kept_hw, view_hw
 from onlineml.data.augment.tiles import tiles_for
 from onlineml.data.images.sizes import upright_sizes_hw
 from onlineml.data.loading.datamodules import ImageDataModule
-from onlineml.data.loading.datasets import BadRow
+from onlineml.data.loading.datasets import BadRow, ImageRows
 from onlineml.data.loading.detection_datasets import DetectionDataset, Truth
 from onlineml.data.manifest.boxes import declared_sizes_hw
 from onlineml.errors import DataError, TooManyBadImagesError
@@ -136,7 +136,7 @@ class DetectionDataModule(ImageDataModule):
         side = whole("tile_size", tile_size, least=8, of="pixels", optional=True)
         if side is None:
             return None
-        in_training = (self._splits == "train")[boxes.image_index] & ~boxes.crowd
+        in_training = self._in_split("train")[boxes.image_index] & ~boxes.crowd
         return tiles_for(side, boxes.boxes_xyxy[in_training])
 
     def photo_sizes_hw(self) -> NDArray[np.int64]:
@@ -162,9 +162,8 @@ class DetectionDataModule(ImageDataModule):
         most_h, most_w = np.minimum(np.max(kept, axis=0), np.max([*sizes, (1, 1)], axis=0)).tolist()
         return most_h, most_w
 
-    def _cache_names(self) -> list[str]:
-        at_scale = "" if self.tiles is None else f"\0{self.size_hw} {self.tiles.size}"
-        return [name + at_scale for name in super()._cache_names()]
+    def _cache_variant(self) -> str:
+        return "" if self.tiles is None else f"\0{self.size_hw} {self.tiles.size}"
 
     def _augmenter(self, augment: Augment | Any) -> DetectionAugmenter:
         return DetectionAugmenter(self.size_hw, augment, seed=self.seed, tiles=self.tiles, **self._mixing)
@@ -184,7 +183,7 @@ class DetectionDataModule(ImageDataModule):
         return np.array([self.tiles.draws((h, w), self.size_hw) for h, w in sizes], np.int64)
 
     def _dataset(self, rows: NDArray[np.int64], *, augmented: bool) -> DetectionDataset:
-        images = self._image_rows(np.full(len(self.manifest), -1, dtype=np.int64))  # batches have no labels
+        images = ImageRows.of(self.manifest, np.full(len(self.manifest), -1, dtype=np.int64))  # batches have no labels
         augmenter = copy.deepcopy(self.augmenter) if augmented else None
         return DetectionDataset(
             images,

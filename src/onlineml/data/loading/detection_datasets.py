@@ -115,7 +115,6 @@ class DetectionDataset(Dataset[DetectionBatch]):
         self.tile_size = tile_size
         keep = partial(keep_inside, size_hw=size_hw, tile_size=tile_size)
         self.reader = ImageReader(rows, min_side=least_side(size_hw, tile_size), keep=keep, cache=cache)
-        self.image_keys = [image_key(i) for i in rows.image_ids]
 
     def __len__(self) -> int:
         return len(self.rows.urls)
@@ -154,7 +153,7 @@ class DetectionDataset(Dataset[DetectionBatch]):
     def _partners(self, epoch: int, index: int) -> Partners:
         if self.augmenter is None:
             return Partners((), None)
-        found = self.augmenter.partners(len(self.pool), epoch=epoch, image_key=self.image_keys[index])
+        found = self.augmenter.partners(len(self.pool), epoch=epoch, image_key=image_key(self.rows.image_ids[index]))
         paste = None if found.paste is None else int(self.pool[found.paste])
         return Partners(tuple(self.pool[list(found.mosaic)].tolist()) if found.mosaic else (), paste)
 
@@ -165,7 +164,8 @@ class DetectionDataset(Dataset[DetectionBatch]):
         # a bad partner is replaced by the image itself, so that it does not change the augmentation
         mosaic = [pictures.get(i, picture) for i in partners.mosaic]
         paste = None if partners.paste is None else pictures.get(partners.paste)
-        return self.augmenter(picture, epoch=epoch, image_key=self.image_keys[index], mosaic=mosaic, paste=paste)
+        own = image_key(self.rows.image_ids[index])
+        return self.augmenter(picture, epoch=epoch, image_key=own, mosaic=mosaic, paste=paste)
 
     def _wrong_sizes(self, images: dict[int, CachedImage]) -> list[BadRow]:
         """Remove images whose boxes were drawn at another image size."""
@@ -221,7 +221,7 @@ class DetectionDataset(Dataset[DetectionBatch]):
             "scale": torch.tensor([picture.scale for picture in pictures], dtype=torch.float32),
             "size_hw": torch.from_numpy(sizes),
             "index": torch.from_numpy(rows),
-            "image_id": np.array([self.rows.image_ids[i] for i in rows], dtype=object),
+            "image_id": np.array([self.rows.image_ids[i] for i in rows.tolist()], dtype=object),
             "bad": bad,
             "bad_boxes": bad_boxes,
         }

@@ -30,8 +30,8 @@ class MultilabelDataModule(ClassificationDataModule):
     whole = True
     auto = "light"
 
-    def _cache_names(self) -> list[str]:
-        return [f"{name}\0whole" for name in super()._cache_names()]
+    def _cache_variant(self) -> str:
+        return "\0whole"
 
     def _labels(self) -> NDArray[np.float32]:
         manifest = self.manifest
@@ -48,7 +48,7 @@ class MultilabelDataModule(ClassificationDataModule):
         Args:
             unknown: (N, C), such as of classes that came after an image was annotated.
         """
-        train = self._splits == "train"
+        train = self._in_split("train")
         open_ = unknown & (self.labels == 0) & train[:, None]
         lacking = ((self.labels == 0) & train[:, None] & ~open_).sum(axis=0)
         having = ((self.labels == 1) & train[:, None]).sum(axis=0)

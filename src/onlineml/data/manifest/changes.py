@@ -6,7 +6,6 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -16,6 +15,7 @@ from onlineml.pages import markup
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy as np
     import numpy.typing as npt
     import pandas as pd
 
@@ -133,5 +133,5 @@ def _rows(table: pa.Table, names: str) -> list[dict[str, Any]]:
 
 
 def _other_split(old: pa.Table, new: pa.Table) -> npt.NDArray[np.bool_]:
-    left, right = (table["split"].fill_null("").to_numpy(zero_copy_only=False) for table in (old, new))
-    return np.asarray(left != right, dtype=bool)
+    different: npt.NDArray[np.bool_] = pc.not_equal(*(table["split"].fill_null("") for table in (old, new))).to_numpy()
+    return different

@@ -21,12 +21,12 @@ from onlineml.data.manifest.hashing import manifest_hash
 from onlineml.data.manifest.html import manifest_html
 from onlineml.data.manifest.label_formats import LabelFormats
 from onlineml.data.manifest.saving import DESCRIPTOR, read_saved, require_hash, saved_files
-from onlineml.data.manifest.schema import normalised, require_ids, validate
+from onlineml.data.manifest.schema import normalised, require_ids, url_column, validate, version_column
 from onlineml.data.manifest.summary import manifest_summary, split_sizes
 from onlineml.errors import ConfigError, DataError
 from onlineml.storage import io
 from onlineml.storage.location import Confidential, Location, Options, Url
-from onlineml.storage.urls import is_url, storable
+from onlineml.storage.urls import storable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -214,16 +214,14 @@ class Manifest(LabelFormats, BoxFormats, DatasetFormats, DerivedManifests, Confi
 
     def urls(self) -> list[str]:
         """Return the URL where each image can be read, in the order of the rows."""
-        prefix = self.root if not self.root or self.root.endswith("/") else f"{self.root}/"
-        return [uri if uri.startswith("/") or is_url(uri) else prefix + uri for uri in self.table["uri"].to_pylist()]
+        return cast("list[str]", url_column(self.table, root=self.root).to_pylist())
 
     def versions(self) -> list[str]:
         """Return for each image the store's tag, else its sha256, else ``""``: it identifies the content at one place.
 
         `onlineml.storage.io.read_many` caches contents on this machine under these versions.
         """
-        columns = (self.table[name].to_pylist() for name in ("version", "sha256"))
-        return [tag or digest or "" for tag, digest in zip(*columns, strict=True)]
+        return cast("list[str]", version_column(self.table).to_pylist())
 
     def digests(self) -> list[str]:
         """Return for each image its sha256, 64 hex digits; ``""`` where nobody has read it."""

@@ -10,13 +10,25 @@ import pyarrow.compute as pc
 
 from onlineml.arguments.counted import count, tally
 from onlineml.data.manifest.examples import examples
+from onlineml.data.manifest.repeated import repeated_values
 from onlineml.data.manifest.splits import SPLITS
 from onlineml.errors import DataError, UnknownClassError
+from onlineml.storage.urls import URL_START
 
 if TYPE_CHECKING:
     from onlineml.data.kinds.base import AnnotationKind
 
-__all__ = ["COLUMNS", "as_single_chunks", "examples", "normalised", "require_ids", "validate"]
+__all__ = [
+    "COLUMNS",
+    "as_single_chunks",
+    "examples",
+    "joined_texts",
+    "normalised",
+    "require_ids",
+    "url_column",
+    "validate",
+    "version_column",
+]
 
 COLUMNS: dict[str, pa.DataType] = {
     "image_id": pa.string(),
@@ -40,6 +52,25 @@ def as_single_chunks(table: pa.Table) -> pa.Table:
             array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
         columns.append(array.dictionary_decode() if pa.types.is_dictionary(array.type) else array)
     return pa.table(columns, names=table.column_names)
+
+
+def url_column(table: pa.Table, *, root: str) -> pa.ChunkedArray:
+    """(N,) the URL of each image, from its uri and the folder that relative ones are in."""
+    uris = table["uri"].cast(pa.large_string())
+    prefix = root if not root or root.endswith("/") else f"{root}/"
+    return pc.if_else(pc.match_substring_regex(uris, f"^(?:/|{URL_START})"), uris, joined_texts(prefix, uris))
+
+
+def joined_texts(*columns: pa.ChunkedArray | str, by: str = "") -> pa.ChunkedArray:
+    """(N,) the texts of several columns, or of one for all rows, joined row by row."""
+    texts = [pa.scalar(one) if isinstance(one, str) else one for one in (*columns, by)]
+    return pc.binary_join_element_wise(*(one.cast(pa.large_string()) for one in texts))
+
+
+def version_column(table: pa.Table) -> pa.ChunkedArray:
+    """(N,) the store's tag of each image, else its sha256, else ``""``."""
+    tags, digests = table["version"], pc.fill_null(table["sha256"], "")
+    return pc.coalesce(pc.if_else(pc.equal(tags, ""), digests, tags), digests)
 
 
 def normalised(table: pa.Table, *, kind: AnnotationKind) -> pa.Table:
@@ -87,8 +118,7 @@ def validate(table: pa.Table, class_names: tuple[str, ...], *, kind: AnnotationK
         _report(problems, f"rows have no {name}", table, pc.or_kleene(table[name].is_null(), pc.equal(table[name], "")))
     ids = table["image_id"]
     if pc.count_distinct(ids, mode="all").as_py() != len(table):
-        counts = pc.value_counts(ids)
-        repeated = counts.filter(pc.greater(counts.field("counts"), 1)).field("values").to_pylist()
+        repeated = repeated_values(ids).to_pylist()
         problems.append(
             f"{count(len(repeated), 'value of image_id occurs', 'values of image_id occur')} more than "
             f"once: {examples(repeated)}"
