@@ -53,18 +53,24 @@ def test_a_sure_detection_of_nothing_is_a_missed_object():
     truth = [[(0, 0, 10, 10, 0)], []]
     detections = [[(0, 0, 10, 10, 0, 0.9)], [(5, 5, 20, 20, 1, 0.8), (50, 50, 60, 60, 1, 0.4)]]
 
-    assert told(truth, detections) == [("missed", 1, 1, -1, 0.8)]
+    # two detections of its class, no object among them: 50 imaginary ones that the score speaks for weigh more
+    assert told(truth, detections) == [("missed", 1, 1, -1, round(50 * 0.8 / 52, 4))]
 
 
 def test_another_class_in_its_place_is_swapped():
     truth = [[(40, 40, 50, 50, 0), (0, 0, 10, 10, 0)]]
 
-    assert told(truth, [[(0, 0, 10, 8, 1, 0.9)]]) == [("swapped", 0, 0, 1, round(0.9 * 0.8, 4))]
+    real = 50 * 0.9 / 51  # of the detection, if nothing were annotated there
+    overlooked = 1 - (0 + 1) / (2 + 2)  # neither of the two objects of the class is found
+    expected = real / (real + (1 - real) * overlooked)
+    assert told(truth, [[(0, 0, 10, 8, 1, 0.9)]]) == [("swapped", 0, 0, 1, round(expected, 4))]
 
 
 def test_half_beside_the_object_is_badly_placed():
     # 5 x 10 shared of 150: an IoU of 1 / 3
-    assert told([[(0, 0, 10, 10, 0)]], [[(5, 0, 15, 10, 0, 0.9)]]) == [("badly placed", 0, 0, 0, 0.6)]
+    real = 50 * 0.9 / 51
+    expected = round(real / (real + (1 - real) * 2 / 3), 4)  # one object of the class, not found: 1 - 1 / 3
+    assert told([[(0, 0, 10, 10, 0)]], [[(5, 0, 15, 10, 0, 0.9)]]) == [("badly placed", 0, 0, 0, expected)]
 
 
 def test_an_object_that_is_confirmed_is_neither_swapped_nor_badly_placed():
@@ -74,12 +80,12 @@ def test_an_object_that_is_confirmed_is_neither_swapped_nor_badly_placed():
     assert told(truth, [[good, (0, 0, 10, 9, 1, 0.8)]]) == []  # a second opinion on it
     assert told(truth, [[good, (0, 0, 10, 8, 0, 0.8)]]) == []  # a double
     beside = (5, 0, 15, 10, 0, 0.6)  # next to it: an object of its own, of which a third is explained
-    assert told(truth, [[good, beside]]) == [("missed", 0, 1, -1, 0.4)]
+    assert told(truth, [[good, beside]]) == [("missed", 0, 1, -1, round(50 * 0.6 / 52 * 2 / 3, 4))]
 
 
 def test_an_unsure_detection_confirms_nothing():
     assert told([[(0, 0, 10, 10, 0)]], [[(0, 0, 10, 10, 0, 0.3), (0, 0, 10, 10, 1, 0.9)]]) == [
-        ("swapped", 0, 1, 0, 0.9)
+        ("swapped", 0, 1, 0, 0.9184)  # as if it were not there: its own .31 is less than the 2 / 3 that are overlooked
     ]
 
 
@@ -87,12 +93,12 @@ def test_each_object_is_told_once_by_what_speaks_loudest():
     truth = [[(0, 0, 10, 10, 0)]]
     detections = [[(0, 0, 10, 8, 1, 0.7), (0, 0, 10, 10, 1, 0.9), (0, 0, 10, 9, 1, 0.6)]]
 
-    assert told(truth, detections) == [("swapped", 0, 1, 0, 0.9)]
+    assert told(truth, detections) == [("swapped", 0, 1, 0, 0.894)]  # of 50 * .9 / 53, with 2 / 3 overlooked
 
 
 def test_a_crowd_explains_what_lies_in_it():
     assert told([[(0, 0, 100, 100, 0, True)]], [[(10, 10, 20, 20, 0, 0.9), (300, 0, 310, 10, 0, 0.8)]]) == [
-        ("missed", 0, 1, -1, 0.8)
+        ("missed", 0, 1, -1, 0.7692)
     ]
 
 
@@ -101,7 +107,7 @@ def test_the_strongest_come_first_over_all_images_and_kinds():
     detections = [[(0, 0, 10, 10, 1, 0.7)], [(5, 0, 15, 10, 0, 0.95)], [(0, 0, 9, 9, 0, 0.8)]]
 
     assert [(kind, image) for kind, image, *_ in told(truth, detections)] == [
-        ("missed", 2), ("swapped", 0), ("badly placed", 1),
+        ("badly placed", 1), ("missed", 2), ("swapped", 0),
     ]  # fmt: skip
 
 
@@ -149,3 +155,13 @@ def test_what_does_not_fit_is_refused():
         told([[(0, 0, 1, 1, -1)]], [[]])
     with pytest.raises(DataError, match="truth has 2 images and found 1"):
         told([[], []], [[]])
+
+
+def test_an_annotation_that_nothing_supports_needs_less_to_be_doubted():
+    """A detection that is not sure counts where annotated objects of the class are else found, and not where not."""
+    right = [(40.0 * i, 100, 40.0 * i + 20, 120, 0) for i in range(60)]
+    truth = [[(0, 0, 10, 10, 0), *right]]
+    doubt = (0, 0, 10, 10, 1, 0.3)
+
+    assert [kind for kind, *_ in told(truth, [[doubt, *((*box, 0.9) for box in right)]])] == ["swapped"]
+    assert told(truth, [[doubt]]) == []

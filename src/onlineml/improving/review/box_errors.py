@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.optimize import isotonic_regression
 
 from onlineml.arguments.counted import count
 from onlineml.errors import UnknownClassError
@@ -34,6 +35,9 @@ __all__ = ["BOX_ERRORS", "BoxErrors", "box_error_candidates", "find_box_errors"]
 
 BOX_ERRORS = ("missed", "swapped", "badly placed")
 _MISSED, _SWAPPED, _PLACED = range(3)
+_TOLD = 0.5  # probability from which a less sure detection counts against an annotation that nothing confirms
+_LEAST = 0.01  # probabilities stay so far from 0 and 1
+_PRIOR = 50  # detections that the scores themselves count for
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,8 +74,14 @@ def find_box_errors(
     - *badly placed*, if it overlaps an object of its class by 0.1 to 0.5 that no other detection confirms;
     - *missed* otherwise, unless it duplicates a confirmed object.
 
-    Each annotated object is reported once, by the most severe detection. The severity is the score times 1 - IoU (for
-    swapped ones, times the IoU).
+    The latter two may also have a lower score, where no detection of an object's own class says what the annotation
+    says: it then has two witnesses against it, the detection and the silence. Each annotated object is reported once,
+    by the most severe detection.
+
+    The severity is the probability that the annotation is wrong. A detection's own is the share of objects among
+    detections of its class and score, by an isotonic regression, or where these are few its score. Against an
+    annotated object it is weighed by Bayes' rule with the probability that the object is there although it was not
+    found: what detections of its class tell, at least the share of its class's objects that are not found at all.
 
     Args:
         truth: annotations of N images, by people; detections in crowds are ignored.
@@ -102,36 +112,58 @@ def find_box_errors(
 
 
 def _judge(scene: Scene, pairs: Pairs, taken: Array, *, sure: Array) -> BoxErrors:
-    confirmed = np.zeros(len(scene.crowd), bool)
-    confirmed[taken[sure & scene.ranked & (taken >= 0)]] = True
+    real = _calibrated(scene, taken)
+    confirmed, support = _supported(scene, taken, real, sure=sure)
     in_crowd = np.zeros(len(sure), bool)
     in_crowd[pairs.found[scene.crowd[pairs.truth] & (pairs.iou >= FOREGROUND_IOU)]] = True
-    open_ = sure & scene.ranked & (taken < 0) & ~in_crowd
+    open_ = scene.ranked & (taken < 0) & ~in_crowd
     near = pairs.take(~scene.crowd[pairs.truth] & open_[pairs.found])
-    same = scene.found_label[near.found] == scene.truth_label[near.truth]
-    free = ~confirmed[near.truth]
-    swapped = near.take(~same & free & (near.iou >= FOREGROUND_IOU))
-    placed = near.take(same & free & (near.iou < FOREGROUND_IOU))
-    doubles = np.zeros(len(sure), bool)
-    doubles[near.found[same & ~free & (near.iou >= FOREGROUND_IOU)]] = True
-    doubles[near.found[~same & ~free & (near.iou >= FOREGROUND_IOU)]] = True
-    explained = np.zeros(len(sure))
-    np.maximum.at(explained, near.found, near.iou)
-    reported = np.zeros(len(sure), bool)
-    rows = []
-    for kind, group, weight in ((_SWAPPED, swapped, swapped.iou), (_PLACED, placed, 1 - placed.iou)):
-        rows.append(_strongest(kind, group.found, group.truth, scene.scores[group.found] * weight, reported))
+    same, close = scene.found_label[near.found] == scene.truth_label[near.truth], near.iou >= FOREGROUND_IOU
+    against = real[near.found] / (real[near.found] + (1 - real[near.found]) * support[near.truth])
+    told = ~confirmed[near.truth] & (sure[near.found] | (against >= _TOLD))
+    swapped, placed = told & ~same & close, told & same & ~close
+    reported, rows = np.zeros(len(sure), bool), []
+    for kind, mask in ((_SWAPPED, swapped), (_PLACED, placed)):
+        group = near.take(mask)
+        rows.append(_strongest(kind, group.found, group.truth, against[mask], reported))
         reported[group.found] = True  # also less severe ones on the same object
-    lonely = np.flatnonzero(open_ & ~reported & ~doubles)
-    severity = scene.scores[lonely] * (1 - explained[lonely])
+    doubles, explained = np.zeros(len(sure), bool), np.zeros(len(sure))
+    doubles[near.found[confirmed[near.truth] & close]] = True
+    np.maximum.at(explained, near.found, near.iou)
+    lonely = np.flatnonzero(open_ & sure & ~reported & ~doubles)
+    severity = real[lonely] * (1 - explained[lonely])
     rows.append((np.full(len(lonely), _MISSED), lonely, np.full(len(lonely), -1), severity))
     kinds, detections, objects, severities = (np.concatenate(column) for column in zip(*rows, strict=True))
-    order = np.argsort(-severities, kind="stable")
+    order = np.lexsort((-scene.scores[detections.astype(np.int64)], -severities))  # of equal ones the higher score
     places = np.append(scene.truth_rows, -1)[objects[order]]
     chosen = detections[order].astype(np.int64)
     return BoxErrors(
         kinds[order].astype(np.int64), scene.found_image[chosen], chosen, places.astype(np.int64), severities[order]
     )
+
+
+def _calibrated(scene: Scene, taken: Array) -> Floats:
+    """(M,) the probability that a detection is an object: the share of its class and score, or, of few, its score."""
+    real = scene.scores.astype(np.float64)
+    for label in np.unique(scene.found_label):
+        own = np.flatnonzero(scene.ranked & (scene.found_label == label))
+        own = own[np.argsort(scene.scores[own], kind="stable")]
+        told = isotonic_regression((taken[own] >= 0).astype(np.float64)).x if len(own) else np.zeros(0)
+        real[own] = (len(own) * told + _PRIOR * scene.scores[own]) / (len(own) + _PRIOR)
+    return np.clip(real, _LEAST, 1 - _LEAST)
+
+
+def _supported(scene: Scene, taken: Array, real: Floats, *, sure: Array) -> tuple[Array, Floats]:
+    """(G,) whether a sure detection confirms each object, and the probability that it is there although none does."""
+    confirmed, support = np.zeros(len(scene.crowd), bool), np.zeros(len(scene.crowd))
+    hits = np.flatnonzero(scene.ranked & (taken >= 0))
+    np.maximum.at(support, taken[hits], real[hits])
+    confirmed[taken[hits[sure[hits]]]] = True
+    found, all_ = (
+        np.bincount(scene.truth_label[mask], minlength=scene.n_classes) for mask in (confirmed, ~scene.crowd)
+    )
+    overlooked = 1 - (found + 1) / (all_ + 2)
+    return confirmed, np.maximum(support, overlooked[scene.truth_label])
 
 
 def _strongest(
