@@ -21,7 +21,12 @@ __all__ = ["CERTIFICATE", "GRAPHS", "PROGRAMS", "exists", "names_of", "programs"
 # of each format, the files that answer: the graph and, if they are not within it, its weights
 GRAPHS = {"onnx": ("model.onnx",), "onnx-int8": ("model.onnx",), "openvino": ("model.xml", "model.bin")}
 CERTIFICATE = "certificate.json"
-PROGRAMS = ("photos.py", "predict.py", "update.py")  # run where nothing of onlineml is: copied, never imported
+PROGRAMS = (
+    "photos.py",
+    "predict.py",
+    "runtime.py",
+    "update.py",
+)  # run where nothing of onlineml is: copied, never imported
 _DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can name
 _MODE = 0o100644  # a plain file that everybody may read
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
@@ -21,7 +22,36 @@ if TYPE_CHECKING:
 
     from onlineml.models.detector import Detector
 
-__all__ = ["TracedDetector", "traced_detector"]
+__all__ = ["TracedDetector", "traced_detector", "with_even_padding"]
+
+
+class _EvenPadding(nn.Module):
+    """A convolution of timm's with TensorFlow's padding, for sides that its stride divides, as all of ours are.
+
+    There the padding is the same at any size. That of timm's own is arithmetic with free sides, from which torch's
+    exporter derives limits for minutes.
+    """
+
+    def __init__(self, own: nn.Conv2d) -> None:
+        super().__init__()
+        self.own = own
+        sides = zip(own.kernel_size, own.dilation, own.stride, strict=True)
+        tall, wide = (max(0, (kernel - 1) * dilation + 1 - stride) for kernel, dilation, stride in sides)
+        self.padding = (wide // 2, wide - wide // 2, tall // 2, tall - tall // 2)
+
+    def forward(self, image: Tensor) -> Tensor:
+        own, padded = self.own, functional.pad(image, self.padding)
+        return functional.conv2d(padded, own.weight, own.bias, own.stride, 0, own.dilation, own.groups)
+
+
+def with_even_padding(network: nn.Module) -> nn.Module:
+    """Return a copy of a network that torch can trace quickly, for images whose sides are multiples of 32."""
+    copied = copy.deepcopy(network)
+    for module in list(copied.modules()):
+        for name, child in module.named_children():
+            if type(child).__name__ == "Conv2dSame":  # timm's, which may not be installed
+                setattr(module, name, _EvenPadding(cast("nn.Conv2d", child)))
+    return copied
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +73,7 @@ def traced_detector(network: Detector, *, n_classes: int, name: str) -> TracedDe
     """Return the part to trace of a detector in evaluation mode, on the CPU.
 
     Args:
-        network: the detector; its modules are not copied.
+        network: the detector.
         n_classes: C, without a background.
         name: for the message.
 
@@ -74,7 +104,7 @@ class _Points(nn.Module):
 
     def __init__(self, network: CompactDetector) -> None:
         super().__init__()
-        self.network = network
+        self.network = with_even_padding(network)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         raw = self.network(image)

@@ -45,8 +45,8 @@ _RUN = """
 ## Running it
 
 `python predict.py PHOTO ...` prints a line of JSON for each photo. It needs numpy, {runtime} and Pillow, and
-`photos.py`. `python update.py URL` fetches the newest model that was released. `certificate.html` says how this model
-answers beside the original.
+`photos.py` and `runtime.py`. `python update.py URL` fetches the newest model that was released. `certificate.html` says
+how this model answers beside the original.
 """
 _PACKAGES = ("onlineml", "torch", "onnx", "onnxscript")
 
@@ -58,7 +58,7 @@ class Export:
     Attributes:
         location: its folder or zip, with the graph (``model.onnx``, or ``model.xml`` and ``model.bin``),
             ``export.json``, ``certificate.json``, ``certificate.html``, ``README.md`` (the model card), and the
-            programs ``predict.py``, ``photos.py`` and ``update.py``
+            programs ``predict.py``, ``photos.py``, ``runtime.py`` and ``update.py``
         certificate: what is known of its answers.
     """
 

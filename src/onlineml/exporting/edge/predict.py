@@ -11,23 +11,10 @@ from typing import Any
 
 import numpy as np
 from photos import covering, read, resized, stretched  # beside this file, too
+from runtime import opened
 
 CURRENT = Path(__file__).resolve().parent / "current.txt"  # update.py writes the folder of the newest model into it
 FOLDER = CURRENT.parent / (CURRENT.read_text("utf-8") if CURRENT.exists() else "")
-
-
-def opened(folder: Path) -> Any:
-    """Return a function from pixels to the graph's outputs: in ONNX Runtime, or in OpenVINO for files of that."""
-    if (folder / "model.xml").exists():
-        import openvino
-
-        exact = {"INFERENCE_PRECISION_HINT": "f32"}  # else it computes in 16 bits where the processor can
-        model = openvino.Core().compile_model(str(folder / "model.xml"), "CPU", exact)
-        return lambda image: list(model(image).values())
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
-    return lambda image: session.run(None, {"image": image})
 
 
 def inside(path: str, size_hw: list[int]) -> tuple[Any, float, tuple[int, int]]:
