@@ -9,6 +9,7 @@ import pytest
 
 from onlineml.errors import ConfigError, StorageError
 from onlineml.ray import parts as module
+from onlineml.ray import spread
 from onlineml.ray.parts import Parts
 from onlineml.storage.location import Location
 
@@ -60,3 +61,18 @@ def test_a_damaged_plan_is_said(tmp_path: Path, content: bytes):
     (tmp_path / "plan.json").write_bytes(content)
     with pytest.raises(StorageError, match=r"plan\.json"):
         _opened(tmp_path)
+
+
+def test_an_error_of_ours_is_found_in_what_ray_makes_of_it():
+    class WrappedError(RuntimeError):
+        def __init__(self, cause: Exception) -> None:
+            super().__init__("Traceback (most recent call last) ...")
+            self.cause = cause
+
+    own = StorageError("the store failed")
+    outer = RuntimeError("a task failed")
+    outer.__cause__ = WrappedError(own)
+    assert spread._own(outer) is own
+    assert spread._own(WrappedError(own)) is own
+    foreign = ValueError("theirs")
+    assert spread._own(foreign) is foreign

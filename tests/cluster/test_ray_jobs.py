@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -75,6 +76,13 @@ def test_credentials_are_not_handed_to_ray(tmp_path: Path, executor: RayJobs):
     with pytest.raises(ConfigError, match="storage_options"):
         jobs.submit("train", TRAIN, executor=executor)
     assert jobs.list(executor=executor)[0].state == "failed"
+
+
+def test_nor_is_an_address_with_a_password(executor: RayJobs, tmp_path: Path):
+    order = {"run": "s3://key:secret@lab/p/runs/1", "storage_options": None}
+    with pytest.raises(ConfigError, match="a password in its address") as caught:
+        executor.start(["python"], environment={"ONLINEML_JOB": json.dumps(order)}, log=tmp_path / "log")
+    assert "secret" not in str(caught.value)
 
 
 def test_a_cluster_that_does_not_answer_is_said(project: oml.Project, executor: RayJobs):

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from onlineml.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from onlineml.ray.evaluate import evaluate as evaluate
+    from onlineml.ray.evaluating import evaluate as evaluate
     from onlineml.ray.jobs import RayJobs as RayJobs
-    from onlineml.ray.predict import predict as predict
+    from onlineml.ray.predicting import predict as predict
     from onlineml.ray.spread import RayWorkers as RayWorkers
     from onlineml.ray.train import RayTrain as RayTrain
 
@@ -19,7 +19,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "RayJobs": "jobs",
         "RayTrain": "train",
         "RayWorkers": "spread",
-        "evaluate": "evaluate",
-        "predict": "predict",
+        "evaluate": "evaluating",
+        "predict": "predicting",
     },
 )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from onlineml.errors import ConfigError
 from onlineml.jobs.launch import ORDER
 from onlineml.ray.cluster import ray_module
-from onlineml.storage.urls import redacted
+from onlineml.storage.urls import redacted, storable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,11 +60,11 @@ class RayJobs:
         """See `onlineml.jobs.Executor.start`; the output before the run's own log is in `output`."""
         del log
         order = json.loads(environment[ORDER])
-        if order["storage_options"]:
+        if order["storage_options"] or storable(order["run"]) != order["run"]:
             raise ConfigError(
-                "the project was opened with storage_options, which Ray would keep and show in its dashboard: give the "
-                "cluster its credentials by a role, environment variables or fsspec's configuration, and open the "
-                "project without storage_options"
+                "the project was opened with storage_options or a password in its address, which Ray would keep and "
+                "show in its dashboard: give the cluster its credentials by a role, environment variables or fsspec's "
+                "configuration, and open the project without them"
             )
         variables = {
             **self.runtime_env.get("env_vars", {}),
@@ -85,10 +85,9 @@ class RayJobs:
     def alive(self, handle: Mapping[str, Any]) -> bool | None:
         """See `onlineml.jobs.Executor.alive`; None while the cluster does not answer."""
         try:
-            client = self._client()
-        except ConfigError:
+            return _status(self._client(), handle) not in (*_OVER, "")
+        except (ConfigError, RuntimeError, OSError):
             return None
-        return _status(client, handle) not in (*_OVER, "")
 
     def stop(self, handle: Mapping[str, Any], *, now: bool) -> None:
         """See `onlineml.jobs.Executor.stop`; without ``now``, the job finds the request in its run's folder.

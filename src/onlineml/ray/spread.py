@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from onlineml.arguments.checks import whole
 from onlineml.arguments.counted import count
+from onlineml.errors import OnlineMLError
 from onlineml.ray.cluster import connected, ray_module
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from onlineml.ray.parts import Parts
 
@@ -73,13 +74,32 @@ def spread(
             num_cpus=workers.num_cpus,
             num_gpus=workers.num_gpus,
         )
-        n_done = parts.n - len(todo)
-        for _ in done.iter_rows():
-            n_done += 1
-            if tells:
-                images = count(min(n_done * parts.part_size, parts.n_images), "image")
-                sys.stdout.write(f"part {n_done:,} of {parts.n:,}: {images} of {parts.n_images:,}\n")
-                sys.stdout.flush()
+        try:
+            _follow(done.iter_rows(), parts, n_done=parts.n - len(todo), tells=tells)
+        except Exception as error:
+            raise _own(error) from error
+
+
+def _follow(rows: Iterable[Any], parts: Parts, *, n_done: int, tells: bool) -> None:
+    """Wait for the parts, and print how far they are."""
+    for _ in rows:
+        n_done += 1
+        if tells:
+            images = count(min(n_done * parts.part_size, parts.n_images), "image")
+            sys.stdout.write(f"part {n_done:,} of {parts.n:,}: {images} of {parts.n_images:,}\n")
+            sys.stdout.flush()
+
+
+def _own(error: BaseException) -> BaseException:
+    """The error of ours that a worker raised, in what Ray made of it; else that."""
+    found: BaseException | None = error
+    while found is not None:
+        cause = getattr(found, "cause", None)  # Ray's own words for what it wraps, which has the traceback as its text
+        for one in (cause, found):
+            if isinstance(one, OnlineMLError):
+                return one
+        found = cause or found.__cause__
+    return error
 
 
 class _Worker:
