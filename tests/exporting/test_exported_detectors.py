@@ -78,7 +78,7 @@ def same_surest(model: oml.ObjectDetector, found: dict[str, np.ndarray], image: 
         n = min(most, len(wanted["scores"]))
         assert n > 5
         assert found["count"][i] >= n
-        assert np.ptp(wanted["scores"][:n].numpy()) > 1e-3
+        assert np.ptp(wanted["scores"][:n].numpy()) > 5e-4  # else chance orders them
         assert np.array_equal(found["labels"][i, :n], wanted["labels"][:n].numpy())
         assert np.allclose(found["scores"][i, :n], wanted["scores"][:n].numpy(), atol=1e-5)
         assert np.allclose(found["boxes"][i, :n], wanted["boxes"][:n].numpy(), atol=0.02)
