@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import isotonic_regression
 
 from onlineml.arguments.counted import count
 from onlineml.errors import UnknownClassError
@@ -144,6 +143,8 @@ def _judge(scene: Scene, pairs: Pairs, taken: Array, *, sure: Array) -> BoxError
 
 def _calibrated(scene: Scene, taken: Array) -> Floats:
     """(M,) the probability that a detection is an object: the share of its class and score, or, of few, its score."""
+    from scipy.optimize import isotonic_regression  # noqa: PLC0415 (half a second)
+
     real = scene.scores.astype(np.float64)
     for label in np.unique(scene.found_label):
         own = np.flatnonzero(scene.ranked & (scene.found_label == label))
