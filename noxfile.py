@@ -109,6 +109,8 @@ def ray(session: nox.Session) -> None:
         "pytest",
         "-m",
         "ray and not slow",
+        "-W",
+        "default",  # Ray has warnings of its own
         "tests/cluster",
         "tests/test_docs.py",
         *session.posargs,

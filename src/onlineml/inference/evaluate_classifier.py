@@ -93,6 +93,12 @@ def probabilities_in(
     if options.engine == "eager":
         rows, logits = logits_in(model, data, options)
         return rows, model.probabilities(logits).numpy()
+    found = options.compute(_probabilities, model, data, options)
+    return found["rows"], found["probabilities"]
+
+
+def _probabilities(model: ClassifierModule, data: Manifest, options: EvaluateOptions) -> Arrays:
+    """Rows and probabilities of the images of a manifest, by an engine, for `EvaluateOptions.compute`."""
     loader = _loader(model, data, options)
     network = label_network(
         model,
@@ -101,11 +107,11 @@ def probabilities_in(
         n_images=lambda: len(loader) * options.batch_size,
         may_pause=True,
     )
-    parts, found = [np.zeros(0, np.int64)], [np.zeros((0, len(model.class_names)), np.float32)]
+    rows, found = [np.zeros(0, np.int64)], [np.zeros((0, len(model.class_names)), np.float32)]
     for batch in loader:
         found.append(network(batch["image"]))
-        parts.append(batch["index"].numpy())
-    return np.concatenate(parts), np.concatenate(found)
+        rows.append(batch["index"].numpy())
+    return {"rows": np.concatenate(rows), "probabilities": np.concatenate(found)}
 
 
 def logits_in(
